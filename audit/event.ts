@@ -1,0 +1,78 @@
+/**
+ * One audit event before it gets its place in the chain. audit/record.ts turns it into the OCSF object of the contract (design §6);
+ * audit/chain.ts adds `metadata.sequence` and `unmapped.chain` and prints the canonical line.
+ */
+export interface SessionContext {
+  readonly sessionUid: string;
+  readonly actorUid: string;
+  readonly groups: readonly string[];
+  readonly podUid: string;
+  readonly hostname: string;
+  readonly port: number;
+  readonly database: string;
+}
+
+export type AuditEvent =
+  | {
+      readonly phase: 'decision';
+      readonly timeMs: number;
+      readonly session: SessionContext;
+      readonly statementUid: string;
+      readonly command: string;
+      readonly disposition: 'Allowed' | 'Denied' | 'Masked' | 'ApprovalRequired' | 'Approved';
+      readonly policies: readonly string[];
+      readonly generation: number;
+      readonly queryString: string;
+      readonly sqlstate: string;
+      readonly reason: string;
+      readonly relations: readonly string[];
+      readonly masked: readonly string[];
+      readonly rowFilters: readonly string[];
+      readonly rewritten: boolean;
+      /** Only when `audit.parameters` asks for it. */
+      readonly parameters?: readonly (string | null)[];
+    }
+  | {
+      readonly phase: 'completion';
+      readonly timeMs: number;
+      readonly session: SessionContext;
+      readonly statementUid: string;
+      readonly command: string;
+      readonly disposition: 'Allowed' | 'Denied' | 'Masked' | 'ApprovalRequired' | 'Approved';
+      readonly policies: readonly string[];
+      readonly generation: number;
+      readonly sqlstate: string;
+      readonly rows: number;
+      readonly bytes: number;
+      readonly durationMs: number;
+    }
+  | {
+      readonly phase: 'session';
+      readonly timeMs: number;
+      readonly session: SessionContext | undefined;
+      /** session_start, session_end, session_refused, process_start, process_end. */
+      readonly reason: string;
+      readonly sqlstate: string;
+      readonly policies: readonly string[];
+      readonly generation: number;
+    }
+  | {
+      readonly phase: 'policy';
+      readonly timeMs: number;
+      /** loaded, rejected, withdrawn. */
+      readonly reason: string;
+      readonly policies: readonly string[];
+      readonly generation: number;
+      readonly detail?: string;
+    }
+  | { readonly phase: 'heartbeat'; readonly timeMs: number; readonly sessions: number }
+  | { readonly phase: 'gap'; readonly timeMs: number; readonly reason: string };
+
+/** Where events go. `append` returns once the lines are written (write, not fsync): false means nothing may be forwarded (58030). */
+export interface AuditSink {
+  /** Writes all events in one write; all or nothing. Never throws. */
+  append(events: readonly AuditEvent[]): boolean;
+  /** Whether the last write worked; a failed sink tries again at the next append. */
+  readonly writable: boolean;
+  close(): Promise<void>;
+}
