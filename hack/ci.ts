@@ -1,0 +1,104 @@
+/** The steps of .ci/run after the installation: each with a time limit, counted together into one closing line. */
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** How a step's passed and failed are counted: by vitest's JSON report, by its own last `N passed, N failed`, or as one. */
+type Count = 'vitest' | 'closing-line' | 'one';
+
+interface Step {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly count: Count;
+  readonly timeoutMinutes: number;
+}
+
+interface Outcome {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+const resultsDirectory = await mkdtemp(join(tmpdir(), 'postern-ci-'));
+const reportPath = join(resultsDirectory, 'vitest.json');
+const vitestReport = [
+  '--reporter=./test/not-run-reporter.ts',
+  '--reporter=default',
+  '--reporter=json',
+  `--outputFile.json=${reportPath}`,
+];
+
+const STEPS: readonly Step[] = [
+  { name: 'types', command: ['npm', 'run', '--silent', 'types'], count: 'one', timeoutMinutes: 5 },
+  { name: 'lint', command: ['npm', 'run', '--silent', 'lint'], count: 'one', timeoutMinutes: 5 },
+  { name: 'format', command: ['npm', 'run', '--silent', 'format:check'], count: 'one', timeoutMinutes: 5 },
+  { name: 'unused code', command: ['npm', 'run', '--silent', 'unused'], count: 'one', timeoutMinutes: 5 },
+  { name: 'build', command: ['npm', 'run', '--silent', 'build'], count: 'one', timeoutMinutes: 5 },
+  { name: 'bundle', command: ['node', 'dist/postern.js', '--version'], count: 'one', timeoutMinutes: 1 },
+  { name: 'tests', command: ['npm', 'test', '--', ...vitestReport], count: 'vitest', timeoutMinutes: 30 },
+  { name: 'demo', command: ['npm', 'run', 'demo', '--', '--once'], count: 'one', timeoutMinutes: 3 },
+  { name: 'drivers', command: ['npm', 'run', '--silent', 'test:drivers'], count: 'closing-line', timeoutMinutes: 20 },
+  { name: 'bench', command: ['npm', 'run', '--silent', 'bench', '--', '--quick'], count: 'one', timeoutMinutes: 10 },
+];
+
+async function run(step: Step): Promise<Outcome> {
+  console.log(`\n== ${step.name}: ${step.command.slice(0, 4).join(' ')}`);
+  const [program = '', ...rest] = step.command;
+  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+  let tail = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    process.stdout.write(chunk);
+    tail = (tail + chunk.toString('utf8')).slice(-4_000);
+  });
+  const timer = setTimeout(() => {
+    console.log(`${step.name}: stopped after ${step.timeoutMinutes} minutes`);
+    // The whole group: npm starts its program in a shell.
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+  }, step.timeoutMinutes * 60_000);
+  const code = await new Promise<number>((resolve) => {
+    child.once('error', () => resolve(127));
+    child.once('close', (exitCode) => resolve(exitCode ?? 1));
+  });
+  clearTimeout(timer);
+  const outcome = await count(step.count, code, tail);
+  // A step that failed without a failed test (a crash, a time limit) still counts as failed.
+  return code !== 0 && outcome.failed === 0 ? { ...outcome, failed: 1 } : outcome;
+}
+
+async function count(kind: Count, code: number, tail: string): Promise<Outcome> {
+  switch (kind) {
+    case 'one':
+      return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+    case 'closing-line': {
+      const found = [...tail.matchAll(/(\d+) passed, (\d+) failed/g)].at(-1);
+      return found === undefined ? { passed: 0, failed: 1 } : { passed: Number(found[1]), failed: Number(found[2]) };
+    }
+    case 'vitest': {
+      const report: unknown = await readFile(reportPath, 'utf8').then(JSON.parse, () => undefined);
+      if (typeof report !== 'object' || report === null) return { passed: 0, failed: 1 };
+      const of = (key: string): number => {
+        const value: unknown = Object.getOwnPropertyDescriptor(report, key)?.value;
+        return typeof value === 'number' ? value : 0;
+      };
+      return { passed: of('numPassedTests'), failed: of('numFailedTests') };
+    }
+  }
+}
+
+const summary: string[] = [];
+let passed = 0;
+let failed = 0;
+for (const step of STEPS) {
+  const started = Date.now();
+  const outcome = await run(step);
+  passed += outcome.passed;
+  failed += outcome.failed;
+  const seconds = ((Date.now() - started) / 1_000).toFixed(0);
+  summary.push(
+    `${outcome.failed === 0 ? 'ok    ' : 'FAILED'}  ${step.name}: ${outcome.passed} passed, ${outcome.failed} failed (${seconds} s)`,
+  );
+}
+await rm(resultsDirectory, { recursive: true, force: true });
+console.log(`\n${summary.join('\n')}\n`);
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
