@@ -85,6 +85,8 @@ export interface CatalogType {
   readonly domainChecks: readonly string[];
   /** Row type: the relation it belongs to, else 0. */
   readonly relationOid: Oid;
+  /** Labels of an enum, in order. */
+  readonly enumLabels?: readonly string[];
   /** Has a default btree or hash equality (can stand in GROUP BY). */
   readonly hasEquality: boolean;
   readonly extension?: string;
