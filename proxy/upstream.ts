@@ -6,6 +6,8 @@ import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { DependencyError } from './dependency-error.ts';
 import { isVerified, startUpstreamTls, type UpstreamTls } from './tls.ts';
+import type { UpstreamConnection } from './connection-ports.ts';
+import { ReadBuffer } from './read-buffer.ts';
 import { authenticate } from './upstream-authentication.ts';
 import { FrameQueue, refusalByServer } from './upstream-frames.ts';
 
@@ -32,29 +34,14 @@ export interface BackendKey {
   readonly secret: Buffer;
 }
 
-/** Receives what the server sends after start-up. */
-export interface UpstreamReader {
-  /** Where the next read goes; asked again after each read. Used on plain sockets only: TLS brings its own buffers. */
-  readonly buffer: () => Uint8Array;
-  /** The bytes stay valid until `buffer` is asked again. `false` pauses reading until `socket.resume()`. */
-  readonly onBytes: (bytes: Buffer) => boolean;
-}
-
-/** A server connection that waits for its first query. */
-export interface UpstreamConnection {
-  /** A plain or a TLS socket: for write, destroy, pause, resume and its `close`, `error`, `drain` events. Reading goes through `read`. */
-  readonly socket: Socket;
+/** A server connection that waits for its first query; `leftover` is taken away by reading it. */
+export interface OpenedUpstream extends UpstreamConnection {
   readonly backendKey: BackendKey;
-  /** What the server has reported by ParameterStatus, by name. */
-  readonly parameters: ReadonlyMap<string, string>;
   /** As server_version_num: 180004. */
   readonly serverVersionNum: number;
-  /** Hands over reading; bytes that came after ReadyForQuery are delivered before this returns. */
-  readonly read: (reader: UpstreamReader) => void;
 }
 
 const defaultTimeoutMs = 10_000;
-const handshakeBufferBytes = 8192;
 const protocolVersion = 0x0003_0000;
 const cancelCode = 80_877_102;
 
@@ -62,10 +49,11 @@ const cancelCode = 80_877_102;
 export async function connectUpstream(
   target: UpstreamTarget,
   settings: ReadonlyMap<string, string>,
+  reader: ReadBuffer,
   options: ConnectOptions = {},
-): Promise<UpstreamConnection> {
+): Promise<OpenedUpstream> {
   const frames = new FrameQueue();
-  const link = new Link(target, frames);
+  const link = new Link(target, frames, reader);
   return await link.within(options, async () => {
     const certificate = await link.open();
     link.socket.write(startupMessage(target, settings));
@@ -78,7 +66,15 @@ export async function connectUpstream(
       send: (message) => link.socket.write(message),
     });
     const ready = await untilReady(frames, target.password);
-    return { ...ready, socket: link.socket, read: (reader) => link.handOver(reader) };
+    return {
+      ...ready,
+      socket: link.socket,
+      reader,
+      get leftover() {
+        return frames.takeRest();
+      },
+      cancel: () => cancelUpstream(target, ready.backendKey).catch(() => {}),
+    };
   });
 }
 
@@ -88,7 +84,7 @@ export async function cancelUpstream(
   key: BackendKey,
   options: ConnectOptions = {},
 ): Promise<void> {
-  const link = new Link(target, new FrameQueue());
+  const link = new Link(target, new FrameQueue(), new ReadBuffer({ sizeBytes: 512 }));
   await link.within(options, async () => {
     await link.open();
     const message = Buffer.alloc(12 + key.secret.length);
@@ -108,13 +104,14 @@ class Link {
   readonly #frames: FrameQueue;
   readonly #raw: Socket;
   #secured: TLSSocket | undefined;
-  #reader: UpstreamReader;
+  readonly #reader: ReadBuffer;
 
-  constructor(target: UpstreamTarget, frames: FrameQueue) {
+  /** `reader` stays with the queue until whoever takes the connection over sets its `receive`. */
+  constructor(target: UpstreamTarget, frames: FrameQueue, reader: ReadBuffer) {
     this.#target = target;
     this.#frames = frames;
-    const buffer = new Uint8Array(handshakeBufferBytes);
-    this.#reader = { buffer: () => buffer, onBytes: (bytes) => frames.push(bytes) };
+    this.#reader = reader;
+    reader.receive = (bytes) => frames.push(bytes);
     this.#raw = connect(this.#address());
     this.#raw.setNoDelay(true).setKeepAlive(true, 30_000);
     this.#watch(this.#raw);
@@ -137,17 +134,9 @@ class Link {
     this.#secured = secured;
     this.#watch(secured);
     secured.on('data', (bytes: Buffer) => {
-      if (!this.#reader.onBytes(bytes)) secured.pause();
+      if (this.#reader.receive?.(bytes) !== true) secured.pause();
     });
     return secured.getPeerX509Certificate()?.raw;
-  }
-
-  handOver(reader: UpstreamReader): void {
-    this.#reader = reader;
-    const rest = this.#frames.takeRest();
-    const goesOn = rest.length === 0 || reader.onBytes(rest);
-    if (goesOn) this.socket.resume();
-    else this.socket.pause();
   }
 
   /** Runs `action` against the clock; whatever goes wrong, the socket is gone and the error is a DependencyError. */
@@ -182,13 +171,7 @@ class Link {
     const { host, port, tls } = this.#target;
     const place = host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port };
     if (tls.mode !== 'Disable') return place;
-    return {
-      ...place,
-      onread: {
-        buffer: () => this.#reader.buffer(),
-        callback: (count, buffer) => this.#reader.onBytes(Buffer.from(buffer.buffer, buffer.byteOffset, count)),
-      },
-    };
+    return { ...place, onread: this.#reader.onread };
   }
 
   /** An error listener stays for good, so that a late error never becomes an uncaught exception. */
@@ -232,7 +215,7 @@ function startupMessage(target: UpstreamTarget, settings: ReadonlyMap<string, st
   return Buffer.concat([header, body]);
 }
 
-type Ready = Pick<UpstreamConnection, 'backendKey' | 'parameters' | 'serverVersionNum'>;
+type Ready = Pick<OpenedUpstream, 'backendKey' | 'parameters' | 'serverVersionNum'>;
 
 async function untilReady(frames: FrameQueue, password: string): Promise<Ready> {
   const parameters = new Map<string, string>();

@@ -3,6 +3,8 @@
  * a name that is not listed is refused. Pins: design §3. Source of names and value syntax: PostgreSQL manual, chapter 19.
  */
 
+import { displayName } from './identifiers.ts';
+
 /** What may be done with one setting. */
 export type SettingRule =
   /** Any value. */
@@ -172,7 +174,7 @@ export function parseSearchPath(value: string): readonly string[] | undefined {
  * table named `text` would take the place of the type in every cast.
  */
 export function printSearchPath(schemas: readonly string[]): string {
-  return [...schemas.map((schema) => `"${schema.replaceAll('"', '""')}"`), 'pg_temp'].join(', ');
+  return [...schemas.map(displayName), 'pg_temp'].join(', ');
 }
 
 const allowed = { kind: 'allowed' } as const;
