@@ -10,11 +10,13 @@ import type { ReadBuffer } from './read-buffer.ts';
  * What proxy/connection.ts needs from the rest of the process, as ports: start.ts composes them, tests give their own.
  */
 
-/** An authenticated connection to the database. Bytes arrive through `reader.receive` (set by connection.ts), not as 'data' events. */
+/**
+ * An authenticated connection to the database. A plain socket is opened with `reader.onread` and its bytes arrive through
+ * `reader.receive` (set by connection.ts); with TLS (`usesReader` false) they arrive as 'data' events, and the socket is paused.
+ */
 export interface UpstreamConnection {
   readonly socket: Socket;
-  /** The `onread` buffer the socket was opened with. */
-  readonly reader: ReadBuffer;
+  readonly usesReader: boolean;
   /** ParameterStatus values reported until the first ReadyForQuery, latest value each. */
   readonly parameters: ReadonlyMap<string, string>;
   /** Bytes read after the first ReadyForQuery (normally empty). */
@@ -76,6 +78,7 @@ export interface ConnectionDependencies {
     readonly startup: ClientStartup;
     readonly identity: Identity;
     readonly policy: EffectivePolicy;
+    /** Give `reader.onread` to net.connect; set `reader.receive` for the handshake. */
     readonly reader: ReadBuffer;
   }): Promise<UpstreamResult>;
   readonly audit: { readonly sink: AuditSink; readonly required: boolean; readonly parameters: boolean };

@@ -5,8 +5,8 @@ import { WireError } from './wire-error.ts';
 export function decodeUtf8(buffer: Buffer, start: number, end: number): string | undefined {
   let position = start;
   while (position < end && (buffer[position] as number) < 0x80) position++;
-  if (position === end) return buffer.latin1Slice(start, end);
-  return isUtf8(buffer.subarray(start, end)) ? buffer.utf8Slice(start, end) : undefined;
+  if (position === end) return buffer.toString('latin1', start, end);
+  return isUtf8(buffer.subarray(start, end)) ? buffer.toString('utf8', start, end) : undefined;
 }
 
 /** Offset of the NUL that ends a string within the message; throws WireError where there is none. */
