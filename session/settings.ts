@@ -4,13 +4,8 @@
  * Sources: protocol manual, 54.7 StartupMessage; pg_split_opts and ParseLongOption for `options`.
  */
 import type { Denial } from '#policy/decision.ts';
-import {
-  decideSetting,
-  maskKeySetting,
-  parseSearchPath,
-  printSearchPath,
-  type SettingContext,
-} from '#sql/settings-list.ts';
+import { denialFor, type ErrorDetail } from '#policy/reasons.ts';
+import { decideSetting, parseSearchPath, printSearchPath, type SettingContext } from '#sql/settings-list.ts';
 import type { Access } from '#sql/access.ts';
 
 export interface StartupInput {
@@ -20,9 +15,9 @@ export interface StartupInput {
     Access,
     'schemas' | 'defaultSearchPath' | 'statementTimeoutMs' | 'grantsWrite' | 'allowedCommands'
   >;
-  /** Value of `postern.mask_key`: 64 hex digits, see proxy/mask-key.ts. */
-  readonly maskKeyHex: string;
-  readonly errors: { readonly detail: 'Full' | 'Generic'; readonly message: string };
+  /** As policy/mask-key.ts makes them; custom settings, which the agent may neither set nor read. */
+  readonly maskKeySettings: ReadonlyMap<string, string>;
+  readonly errors: ErrorDetail;
 }
 
 export type StartupPlan =
@@ -54,11 +49,7 @@ export function planStartup(input: StartupInput): StartupPlan {
   for (const [name, value] of requested.settings) {
     const decision = decideSetting(name, value, context);
     if (decision.kind === 'refused') {
-      return refuseStartup(input, {
-        slug: 'setting_not_allowed',
-        sqlstate: '42501',
-        problem: `${name} ${decision.advice}`,
-      });
+      return refuseStartup(input, { slug: 'setting_not_allowed', subject: name, advice: `it ${decision.advice}` });
     }
     settings.set(name, value);
   }
@@ -68,8 +59,7 @@ export function planStartup(input: StartupInput): StartupPlan {
   const limitMs = input.access.statementTimeoutMs;
   if (limitMs !== undefined && !settings.has('statement_timeout')) settings.set('statement_timeout', String(limitMs));
   if (context.readOnly) settings.set('default_transaction_read_only', 'on');
-  for (const [name, value] of pins) settings.set(name, value);
-  settings.set(maskKeySetting, input.maskKeyHex);
+  for (const [name, value] of [...pins, ...input.maskKeySettings]) settings.set(name, value);
   return { kind: 'accepted', settings, searchPath: searchPath.filter((name) => name !== 'pg_catalog') };
 }
 
@@ -83,9 +73,9 @@ export function settingContext(access: StartupInput['access']): SettingContext {
 }
 
 interface Problem {
-  readonly slug: string;
-  readonly sqlstate: string;
-  readonly problem: string;
+  readonly slug: 'setting_not_allowed' | 'protocol_violation';
+  readonly subject: string;
+  readonly advice: string;
 }
 
 type Requested =
@@ -97,14 +87,14 @@ function collectRequested(parameters: ReadonlyMap<string, string>): Requested {
   const settings = new Map<string, string>();
   const options = parseStartupOptions(parameters.get('options') ?? '');
   if (options.kind === 'refused') {
-    return { kind: 'refused', slug: 'setting_not_allowed', sqlstate: '42501', problem: options.problem };
+    return { kind: 'refused', slug: 'setting_not_allowed', subject: 'options', advice: options.problem };
   }
   for (const [name, value] of options.settings) settings.set(name.toLowerCase(), value);
   for (const [name, value] of parameters) {
     if (name === 'user' || name === 'database' || name === 'options' || name.startsWith('_pq_.')) continue;
     if (name === 'replication') {
       if (/^(?:false|off|no|0|f|n)$/i.test(value)) continue;
-      return { kind: 'refused', slug: 'replication', sqlstate: '08P01', problem: 'replication is not offered' };
+      return { kind: 'refused', slug: 'protocol_violation', subject: 'replication is not offered', advice: '' };
     }
     settings.set(name.toLowerCase(), value);
   }
@@ -126,7 +116,7 @@ export function parseStartupOptions(options: string): ParsedOptions {
     else if (word.startsWith('-c') || word.startsWith('--')) assignment = word.slice(2);
     const equals = assignment?.indexOf('=') ?? -1;
     if (assignment === undefined || equals < 1) {
-      return { kind: 'refused', problem: 'options may hold only -c name=value and --name=value' };
+      return { kind: 'refused', problem: 'it may hold only -c name=value and --name=value' };
     }
     settings.push([assignment.slice(0, equals).replaceAll('-', '_'), assignment.slice(equals + 1)]);
   }
@@ -151,10 +141,8 @@ function splitOptions(options: string): readonly string[] {
   return words;
 }
 
+/** A start-up error ends the connection, also where the same error within a session would not. */
 function refuseStartup(input: StartupInput, problem: Problem): StartupPlan {
-  const full = `start-up parameter not allowed: ${problem.problem}`;
-  const generic = input.errors.message === '' ? 'not allowed' : input.errors.message;
-  const message = input.errors.detail === 'Full' ? full : generic;
-  const { slug, sqlstate } = problem;
-  return { kind: 'refused', denial: { slug, sqlstate, severity: 'FATAL', message } };
+  const denial = denialFor(problem.slug, { subject: problem.subject, advice: problem.advice }, input.errors);
+  return { kind: 'refused', denial: { ...denial, severity: 'FATAL' } };
 }

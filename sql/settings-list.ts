@@ -31,9 +31,6 @@ export interface SettingContext {
   readonly readOnly: boolean;
 }
 
-/** The setting that carries the key of Hash masks: the gate sets it at start-up, and no statement of the agent may name it. */
-export const maskKeySetting = 'postern.mask_key';
-
 const booleans = ['on', 'off'];
 const isolationLevels = ['serializable', 'repeatable read', 'read committed', 'read uncommitted'];
 const free: SettingRule = { kind: 'free' };
