@@ -11,12 +11,12 @@ import type { ReadBuffer } from './read-buffer.ts';
  */
 
 /**
- * An authenticated connection to the database. A plain socket is opened with `reader.onread` and its bytes arrive through
- * `reader.receive` (set by connection.ts); with TLS (`usesReader` false) they arrive as 'data' events, and the socket is paused.
+ * An authenticated connection to the database. Bytes arrive through `reader.receive` (set by connection.ts): a plain socket is opened
+ * with `reader.onread`, a TLS socket's 'data' events call it. A false answer pauses the socket; `socket.resume()` goes on.
  */
 export interface UpstreamConnection {
   readonly socket: Socket;
-  readonly usesReader: boolean;
+  readonly reader: ReadBuffer;
   /** ParameterStatus values reported until the first ReadyForQuery, latest value each. */
   readonly parameters: ReadonlyMap<string, string>;
   /** Bytes read after the first ReadyForQuery (normally empty). */
