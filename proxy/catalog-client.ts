@@ -40,7 +40,7 @@ export async function openCatalogClient(target: UpstreamTarget, signal?: AbortSi
     waiting = undefined;
   };
   socket.on('close', lose);
-  const receive = (bytes: Buffer): boolean => {
+  reader.receive = (bytes) => {
     buffered = buffered.length === 0 ? Buffer.from(bytes) : Buffer.concat([buffered, bytes]);
     let offset = 0;
     while (offset + 5 <= buffered.length) {
@@ -52,8 +52,6 @@ export async function openCatalogClient(target: UpstreamTarget, signal?: AbortSi
     buffered = buffered.subarray(offset);
     return true;
   };
-  if (upstream.usesReader) reader.receive = receive;
-  else socket.on('data', receive);
   return {
     serverVersionNum: upstream.serverVersionNum,
     query: (sql) =>

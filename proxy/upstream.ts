@@ -69,7 +69,7 @@ export async function connectUpstream(
     return {
       ...ready,
       socket: link.socket,
-      usesReader: link.detach(),
+      reader,
       get leftover() {
         return frames.takeRest();
       },
@@ -105,10 +105,6 @@ class Link {
   readonly #raw: Socket;
   #secured: TLSSocket | undefined;
   readonly #reader: ReadBuffer;
-  readonly #onData = (bytes: Buffer): void => {
-    if (!this.#frames.push(bytes)) this.#secured?.pause();
-  };
-
   /** `reader` stays with the queue until whoever takes the connection over sets its `receive`. */
   constructor(target: UpstreamTarget, frames: FrameQueue, reader: ReadBuffer) {
     this.#target = target;
@@ -136,14 +132,10 @@ class Link {
     const secured = await startUpstreamTls(this.#raw, host, tls);
     this.#secured = secured;
     this.#watch(secured);
-    secured.on('data', this.#onData);
+    secured.on('data', (bytes: Buffer) => {
+      if (this.#reader.receive?.(bytes) !== true) secured.pause();
+    });
     return secured.getPeerX509Certificate()?.raw;
-  }
-
-  /** Start-up is over. A plain socket keeps its reader; a TLS socket is paused until its next owner listens for `data`. */
-  detach(): boolean {
-    this.#secured?.removeListener('data', this.#onData).pause();
-    return this.#secured === undefined;
   }
 
   /** Runs `action` against the clock; whatever goes wrong, the socket is gone and the error is a DependencyError. */

@@ -1,6 +1,7 @@
 /** Notices changed manifests: the file system's events where they come, and a look at the files every two seconds where they do not. */
 import { type FSWatcher, watch } from 'node:fs';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type ManifestsRead, readManifests } from './manifests.ts';
 
 export interface ManifestWatch {
@@ -31,15 +32,20 @@ export function watchManifests(
   const look = async (): Promise<void> => {
     if (running) return schedule(debounceMs);
     running = true;
+    let seen = last;
     try {
+      const first = await readManifests(path);
+      seen = first.fingerprint;
+      if (closed || first.fingerprint === last) return;
+      // Half-written files must not count: what is read must be the same twice.
+      await sleep(debounceMs);
       const read = await readManifests(path);
-      if (!closed && read.fingerprint !== last) {
-        last = read.fingerprint;
-        await onChange(read);
-      }
+      if (closed || read.fingerprint !== first.fingerprint) return;
+      last = read.fingerprint;
+      await onChange(read);
     } finally {
       running = false;
-      schedule(pollMs);
+      schedule(seen === last ? pollMs : debounceMs);
     }
   };
   const watchers = [path, dirname(path)].flatMap((place) => openWatcher(place, () => schedule(debounceMs)));

@@ -1,0 +1,120 @@
+/** What the manifests say about one connection, put together: the database, its credentials, its policies. Pure. */
+import { type DatabaseAccessPolicy, type DatabaseConnection, qualifiedName, type Secret } from '#crds/kinds.ts';
+import { maskKeySettings } from '#policy/mask-key.ts';
+import { policiesOfConnection } from '#policy/match.ts';
+import type { Manifests } from './manifests.ts';
+import type { UpstreamTarget } from './upstream.ts';
+
+/** One connection as configured; equal `fingerprint`s mean equal worlds. */
+export interface World {
+  readonly connection: DatabaseConnection;
+  readonly policies: readonly DatabaseAccessPolicy[];
+  readonly target: UpstreamTarget;
+  /** Start-up settings that carry the key of Hash masks. */
+  readonly maskKeySettings: ReadonlyMap<string, string>;
+  /** Things that work but deserve a word, for the log. */
+  readonly warnings: readonly string[];
+}
+
+export type WorldResult =
+  | { readonly kind: 'assembled'; readonly world: World }
+  /** The manifests are valid and hold no such connection. */
+  | { readonly kind: 'absent'; readonly problem: string }
+  | { readonly kind: 'invalid'; readonly problems: readonly string[] };
+
+export interface ConnectionName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** `fallbackMaskKey`: random per process, where the connection names no maskKey. */
+export function assembleWorld(manifests: Manifests, wanted: ConnectionName, fallbackMaskKey: Uint8Array): WorldResult {
+  const connection = manifests.connections.find((entry) => qualifiedName(entry) === qualifiedName(wanted));
+  if (connection === undefined) {
+    const names = manifests.connections.map(qualifiedName);
+    const known = names.length === 0 ? 'there is none' : `there is ${names.join(', ')}`;
+    return { kind: 'absent', problem: `no DatabaseConnection ${qualifiedName(wanted)} in the manifests; ${known}` };
+  }
+  const problems: string[] = [];
+  const lookUp = secretReader(manifests.secrets, connection, problems);
+  const { spec } = connection;
+  const credentials = spec.credentials.secretRef.name;
+  const user = lookUp('spec.credentials.secretRef', credentials, 'username')?.toString('utf8') ?? '';
+  const password = lookUp('spec.credentials.secretRef', credentials, 'password')?.toString('utf8') ?? '';
+  const { caSecretRef } = spec.tls;
+  const ca = caSecretRef && lookUp('spec.tls.caSecretRef', caSecretRef.name, caSecretRef.key)?.toString('utf8');
+  if (ca !== undefined && !ca.includes('-----BEGIN CERTIFICATE-----')) {
+    problems.push(`${label(connection)}: spec.tls.caSecretRef: expected certificates in PEM`);
+  }
+  const keyRef = spec.maskKey?.secretRef;
+  const maskKey = keyRef === undefined ? fallbackMaskKey : lookUp('spec.maskKey.secretRef', keyRef.name, keyRef.key);
+  if (keyRef !== undefined && maskKey !== undefined && maskKey.length < 16) {
+    problems.push(`${label(connection)}: spec.maskKey.secretRef: expected a key of at least 16 bytes`);
+  }
+  if (spec.host.startsWith('/') && spec.tls.mode !== 'Disable') {
+    problems.push(`${label(connection)}: spec.tls.mode: expected Disable, because host is a unix socket`);
+  }
+  if (problems.length > 0) return { kind: 'invalid', problems };
+  return {
+    kind: 'assembled',
+    world: {
+      connection,
+      policies: policiesOfConnection(connection, manifests.policies),
+      target: {
+        host: spec.host,
+        port: spec.port,
+        database: spec.database,
+        user,
+        password,
+        tls: { mode: spec.tls.mode, caPem: ca },
+      },
+      maskKeySettings: maskKeySettings(maskKey ?? fallbackMaskKey),
+      warnings: warningsOf(manifests, connection),
+    },
+  };
+}
+
+/** Reads a key of a Secret in the connection's namespace; a fault names the field, the Secret and the key, never a value. */
+function secretReader(secrets: readonly Secret[], connection: DatabaseConnection, problems: string[]) {
+  return (path: string, name: string, key: string): Buffer | undefined => {
+    const secret = secrets.find((entry) => entry.namespace === connection.namespace && entry.name === name);
+    const value = secret?.data.get(key);
+    if (secret === undefined) {
+      problems.push(
+        `${label(connection)}: ${path}: expected a Secret ${connection.namespace}/${name} in the manifests`,
+      );
+    } else if (value === undefined || value.length === 0) {
+      problems.push(`${label(connection)}: ${path}: expected the key ${key} in Secret ${connection.namespace}/${name}`);
+    } else if (value.includes(0) && path === 'spec.credentials.secretRef') {
+      problems.push(
+        `${label(connection)}: ${path}: the key ${key} of Secret ${connection.namespace}/${name} holds a NUL`,
+      );
+    }
+    return value;
+  };
+}
+
+function warningsOf(manifests: Manifests, connection: DatabaseConnection): readonly string[] {
+  const { name } = connection.spec.credentials.secretRef;
+  const secret = manifests.secrets.find((entry) => entry.namespace === connection.namespace && entry.name === name);
+  const warnings: string[] = [];
+  if (secret?.labels.get('postern.dev/connection') !== connection.name) {
+    warnings.push(
+      `Secret ${connection.namespace}/${name} lacks the label postern.dev/connection: ${connection.name}, which a cluster asks for`,
+    );
+  }
+  for (const policy of manifests.policies) {
+    const ref = policy.spec.connectionRef.name;
+    const isKnown = manifests.connections.some((entry) => entry.namespace === policy.namespace && entry.name === ref);
+    if (!isKnown) {
+      warnings.push(
+        `DatabaseAccessPolicy ${qualifiedName(policy)} names connection ${ref}, which is not in namespace ${policy.namespace}`,
+      );
+    }
+  }
+  return warnings;
+}
+
+function label(connection: DatabaseConnection): string {
+  return `DatabaseConnection ${qualifiedName(connection)}`;
+}
