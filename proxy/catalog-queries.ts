@@ -55,13 +55,14 @@ export const CONSTRAINTS = `
 SELECT k.oid, k.conrelid, k.conname, k.contype, k.conkey, k.confrelid, k.confkey, k.confmatchtype, k.conindid
 FROM pg_catalog.pg_constraint k WHERE k.conrelid <> 0 AND k.contype IN ('p', 'u', 'f', 'c', 'x') ORDER BY k.oid`;
 
-/** The last column tells whether an expression or the predicate reads the row as a whole. */
+/** The last two columns: an expression or the predicate reads the row as a whole; there is one at all. */
 export const INDEXES = `
 SELECT i.indexrelid, i.indrelid, c.relname, i.indisunique, i.indisprimary, i.indkey,
   (SELECT pg_catalog.string_agg(d.refobjsubid::pg_catalog.text, ' ') FROM pg_catalog.pg_depend d
    WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indexrelid
      AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid > 0),
-  COALESCE(i.indexprs::pg_catalog.text, '') || COALESCE(i.indpred::pg_catalog.text, '') ~ ':varattno 0 '
+  COALESCE(i.indexprs::pg_catalog.text, '') || COALESCE(i.indpred::pg_catalog.text, '') ~ ':varattno 0 ',
+  i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE ${SCHEMA_IS_ORDINARY} ORDER BY i.indexrelid`;
 

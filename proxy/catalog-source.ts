@@ -197,6 +197,7 @@ async function readIndexes(
       unique: flag(row, 3),
       primary: flag(row, 4),
       columns: [...new Set([...keys, ...read])],
+      ...(flag(row, 8) ? { hasExpressions: true } : {}),
     });
   }
   return result;

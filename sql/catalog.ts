@@ -43,6 +43,8 @@ export interface CatalogIndex {
   readonly primary: boolean;
   /** Key and included columns (attnums), and those that index expressions or the predicate read. */
   readonly columns: readonly number[];
+  /** Has an indexed expression or a predicate, which may show values. */
+  readonly hasExpressions?: boolean;
 }
 
 export interface CatalogRelation {
