@@ -46,10 +46,21 @@ export class ByteQueue {
     return segments;
   }
 
-  /** Forgets what was added since nothing of it has been taken. */
   clear(): void {
-    this.#open = undefined;
-    this.#segments = [];
-    this.#length = 0;
+    this.truncate(0);
+  }
+
+  /** Forgets the bytes behind the first `length`. */
+  truncate(length: number): void {
+    this.#close();
+    const kept: Buffer[] = [];
+    let left = length;
+    for (const segment of this.#segments) {
+      if (left <= 0) break;
+      kept.push(segment.length <= left ? segment : segment.subarray(0, left));
+      left -= segment.length;
+    }
+    this.#segments = kept;
+    this.#length = Math.min(this.#length, length);
   }
 }

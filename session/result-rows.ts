@@ -1,0 +1,111 @@
+import { Buffer } from 'node:buffer';
+import { denialFor } from '#policy/reasons.ts';
+import { dataRowColumnCount, decodeDataRow } from '#wire/decode.ts';
+import { encodeDataRow } from '#wire/encode.ts';
+import { BACKEND } from '#wire/messages.ts';
+import { WireError } from '#wire/wire-error.ts';
+import { encodeDenial } from './denials.ts';
+import { reduceExplainCell } from './explain.ts';
+import type { FrameView } from './forward.ts';
+import type { Entry, SessionState } from './session-state.ts';
+
+/** Rows and COPY data on their way to the agent: counted by their headers, and as a rule passed on as the bytes they are. */
+
+/** A streamed part needs no look inside: the row passes or is dropped whatever it holds. */
+export function mayStreamRow(state: SessionState, tag: number): boolean {
+  if (tag !== BACKEND.dataRow && tag !== BACKEND.copyData) return false;
+  const entry = state.queue.first;
+  return entry !== undefined && (entry.passes || entry.muted);
+}
+
+/** DataRow or CopyData, or a part of one. */
+export function onRow(state: SessionState, frame: FrameView): void {
+  const { buffer, start, end } = frame;
+  const entry = state.queue.first;
+  if (frame.isContinuation) {
+    if (state.passingRow) state.toClient.pass(buffer, start, end);
+    return;
+  }
+  if (entry === undefined || entry.failed || !mayHaveRows(entry, frame.tag)) {
+    throw new WireError('the database sent a row that nobody asked for');
+  }
+  state.passingRow = false;
+  if (entry.muted || entry.swallow) return;
+  entry.rows++;
+  entry.bytes += end - start + frame.remaining;
+  const limits = entry.sent?.hit.decided.policy.limits;
+  if (limits !== undefined && exceedsLimit(state, entry)) return;
+  if (entry.passes) {
+    state.passingRow = true;
+    state.toClient.pass(buffer, start, end);
+    return;
+  }
+  changeRow(state, entry, frame);
+}
+
+/** A Query announces its rows; an Execute was described before, if the client cared to. */
+function mayHaveRows(entry: Entry, tag: number): boolean {
+  if (entry.kind !== 'query' && entry.kind !== 'execute') return false;
+  return entry.described || (entry.kind === 'execute' && tag === BACKEND.dataRow);
+}
+
+function changeRow(state: SessionState, entry: Entry, frame: FrameView): void {
+  const { buffer, start, end, tag } = frame;
+  const { plan } = entry;
+  if (plan === undefined || tag === BACKEND.copyData) {
+    state.toClient.pass(buffer, start, end);
+    return;
+  }
+  const { shape } = plan;
+  if (shape.explain !== undefined) {
+    const [cell] = decodeDataRow(buffer, start, end);
+    const reduced = cell === undefined ? undefined : reduceExplainCell(shape.explain, cell);
+    if (reduced !== undefined) state.toClient.push(encodeDataRow([reduced]));
+    return;
+  }
+  if (shape.hidesRows) {
+    entry.rows = 0;
+    return;
+  }
+  if (shape.strippedColumns === 0) {
+    state.toClient.pass(buffer, start, end);
+    return;
+  }
+  state.toClient.push(stripRow(buffer, start, end, shape.strippedColumns));
+}
+
+/** The row without its last columns. */
+function stripRow(buffer: Buffer, start: number, end: number, stripped: number): Buffer {
+  const kept = dataRowColumnCount(buffer, start, end) - stripped;
+  if (kept < 0) throw new WireError('the database sent a row with too few columns');
+  let position = start + 7;
+  for (let column = 0; column < kept; column++) {
+    if (position + 4 > end) throw new WireError('message ends inside a field');
+    const length = buffer.readInt32BE(position);
+    position += 4 + Math.max(length, 0);
+  }
+  if (position > end) throw new WireError('message ends inside a field');
+  const row = Buffer.from(buffer.subarray(start, position));
+  row.writeInt32BE(position - start - 1, 1);
+  row.writeInt16BE(kept, 5);
+  return row;
+}
+
+/** Over a limit: the agent gets its error at once, the server is asked to cancel, and what still comes is dropped. */
+function exceedsLimit(state: SessionState, entry: Entry): boolean {
+  const policy = entry.sent?.hit.decided.policy;
+  if (policy === undefined) return false;
+  const { maxRows, maxResultBytes } = policy.limits;
+  const overRows = maxRows !== undefined && entry.rows > maxRows;
+  if (!overRows && (maxResultBytes === undefined || entry.bytes <= maxResultBytes)) return false;
+  if (entry.plan?.shape.hidesRows === true || entry.sent?.hit.decided.observed === true) return false;
+  const denial = overRows
+    ? denialFor('row_limit', { limit: String(maxRows) }, policy.errors)
+    : denialFor('byte_limit', { limit: String(maxResultBytes) }, policy.errors);
+  entry.limit = denial;
+  entry.muted = true;
+  state.toClient.push(encodeDenial(denial));
+  state.cancelsInFlight++;
+  state.ports.cancelUpstream();
+  return true;
+}

@@ -1,0 +1,266 @@
+import { Buffer } from 'node:buffer';
+import { denialFor } from '#policy/reasons.ts';
+import {
+  decodeCommandComplete,
+  decodeErrorFields,
+  decodeParameterStatus,
+  decodeReadyForQuery,
+  decodeRowDescription,
+  expectEmptyBody,
+} from '#wire/decode.ts';
+import { encodeErrorFields, encodeNoData, encodeRowDescription } from '#wire/encode.ts';
+import { BACKEND, TRANSACTION_STATUS } from '#wire/messages.ts';
+import { WireError } from '#wire/wire-error.ts';
+import { failingQuery } from './denials.ts';
+import type { FrameView } from './forward.ts';
+import { onRow } from './result-rows.ts';
+import { cleanNoticeFields } from './server-errors.ts';
+import { parseSearchPath, reportSearchPath, rollBack } from './session-names.ts';
+import { type Entry, expectReply, failSession, type SessionState } from './session-state.ts';
+import { endRun, endRuns, errorContext, onError } from './statement-end.ts';
+
+/** Handles one message of the server. A reply that nobody waits for ends the session (WireError). */
+export function handleServerMessage(state: SessionState, frame: FrameView): void {
+  const { tag } = frame;
+  if (tag === BACKEND.dataRow || tag === BACKEND.copyData) {
+    onRow(state, frame);
+    return;
+  }
+  const asynchronous = ASYNCHRONOUS.get(tag);
+  if (asynchronous !== undefined) {
+    asynchronous(state, frame);
+    return;
+  }
+  const entry = state.queue.first;
+  if (entry === undefined) throw outOfStep();
+  const handler = REPLIES.get(tag);
+  if (handler === undefined) throw outOfStep();
+  if (entry.replacement !== undefined && tag !== BACKEND.readyForQuery) throw outOfStep();
+  handler(state, entry, frame);
+}
+
+type ReplyHandler = (state: SessionState, entry: Entry, frame: FrameView) => void;
+
+/** What may come at any time. */
+const ASYNCHRONOUS: ReadonlyMap<number, (state: SessionState, frame: FrameView) => void> = new Map([
+  [BACKEND.errorResponse, onError],
+  [BACKEND.noticeResponse, onNotice],
+  [BACKEND.parameterStatus, onParameterStatus],
+  [BACKEND.notificationResponse, onNotification],
+]);
+
+/** Replies in turn. Each checks that it answers the entry at the head. */
+const REPLIES: ReadonlyMap<number, ReplyHandler> = new Map<number, ReplyHandler>([
+  [BACKEND.parseComplete, simpleReply('parse')],
+  [BACKEND.bindComplete, simpleReply('bind')],
+  [BACKEND.closeComplete, simpleReply('close')],
+  [BACKEND.parameterDescription, onParameterDescription],
+  [BACKEND.rowDescription, onRowDescription],
+  [BACKEND.noData, simpleReply('describe')],
+  [BACKEND.commandComplete, onCommandComplete],
+  [BACKEND.emptyQueryResponse, onEmptyQuery],
+  [BACKEND.portalSuspended, onPortalSuspended],
+  [BACKEND.copyInResponse, onCopyIn],
+  [BACKEND.copyOutResponse, onCopyOut],
+  [BACKEND.copyDone, onCopyDone],
+  [BACKEND.readyForQuery, onReadyForQuery],
+]);
+
+function outOfStep(): WireError {
+  return new WireError('the database answered out of step');
+}
+
+function pass(state: SessionState, entry: Entry, frame: FrameView): void {
+  if (!entry.swallow && !entry.muted) state.toClient.pass(frame.buffer, frame.start, frame.end);
+}
+
+function expectKind(entry: Entry, ...kinds: readonly Entry['kind'][]): void {
+  if (!kinds.includes(entry.kind) || entry.failed) throw outOfStep();
+}
+
+function simpleReply(kind: Entry['kind']): ReplyHandler {
+  return (state, entry, frame) => {
+    expectEmptyBody(frame.start, frame.end);
+    expectKind(entry, kind);
+    pass(state, entry, frame);
+    state.queue.shift();
+  };
+}
+
+function onParameterDescription(state: SessionState, entry: Entry, frame: FrameView): void {
+  expectKind(entry, 'describe');
+  pass(state, entry, frame);
+}
+
+function onRowDescription(state: SessionState, entry: Entry, frame: FrameView): void {
+  expectKind(entry, 'query', 'describe');
+  const { plan } = entry;
+  entry.described = true;
+  if (entry.sent?.hit.decided.policy.redaction !== undefined) {
+    state.fields = decodeRowDescription(frame.buffer, frame.start, frame.end);
+  }
+  if (plan === undefined || plan.shape.strippedColumns === 0) pass(state, entry, frame);
+  else if (plan.shape.hidesRows) {
+    if (entry.kind === 'describe' && !entry.swallow && !entry.muted) state.toClient.push(encodeNoData());
+  } else {
+    const fields = decodeRowDescription(frame.buffer, frame.start, frame.end);
+    if (fields.length < plan.shape.strippedColumns) throw outOfStep();
+    const kept = fields.slice(0, fields.length - plan.shape.strippedColumns);
+    if (!entry.swallow && !entry.muted) state.toClient.push(encodeRowDescription(kept));
+  }
+  if (entry.kind === 'describe') state.queue.shift();
+}
+
+function onCommandComplete(state: SessionState, entry: Entry, frame: FrameView): void {
+  expectKind(entry, 'query', 'execute');
+  const decided = entry.sent?.hit.decided;
+  if (decided !== undefined && decided.effects.length > 0) {
+    const tag = decodeCommandComplete(frame.buffer, frame.start, frame.end);
+    // A COMMIT of a failed transaction is a ROLLBACK.
+    const isCommit = entry.plan?.decision.accepted?.effects.some((effect) => effect.kind === 'commit') === true;
+    if (tag === 'ROLLBACK' && isCommit) state.front.names = rollBack(entry.namesBefore);
+  }
+  pass(state, entry, frame);
+  if (entry.limit !== undefined) {
+    endAfterLimit(state, entry);
+    return;
+  }
+  endRun(state, entry, '00000');
+  if (entry.kind === 'execute') {
+    state.queue.shift();
+    return;
+  }
+  entry.planIndex++;
+  entry.plan = entry.sent?.hit.decided.plans[entry.planIndex];
+  entry.passes = entry.plan === undefined || (entry.plan.passes && decided?.policy.redaction === undefined);
+  entry.described = false;
+}
+
+/** The server had finished before the cancel came: the agent has its error, so what follows up to Sync is not for it. */
+function endAfterLimit(state: SessionState, entry: Entry): void {
+  endRuns(state, entry, entry.limit?.sqlstate ?? '57014');
+  if (entry.kind === 'query') {
+    entry.muted = true;
+    return;
+  }
+  state.queue.shift();
+  for (const next of state.queue) {
+    if (next.kind === 'sync') {
+      next.limit = entry.limit;
+      return;
+    }
+    next.muted = true;
+  }
+  state.front.skipping = true;
+  state.limitAtSync = entry.limit;
+}
+
+function onEmptyQuery(state: SessionState, entry: Entry, frame: FrameView): void {
+  expectEmptyBody(frame.start, frame.end);
+  expectKind(entry, 'query', 'execute');
+  pass(state, entry, frame);
+  if (entry.kind === 'execute') state.queue.shift();
+}
+
+function onPortalSuspended(state: SessionState, entry: Entry, frame: FrameView): void {
+  expectKind(entry, 'execute');
+  pass(state, entry, frame);
+  const { portal } = entry;
+  if (portal !== undefined) {
+    portal.rows = entry.rows;
+    portal.bytes = entry.bytes;
+  }
+  endRun(state, entry, '00000');
+  state.queue.shift();
+}
+
+function onCopyIn(state: SessionState, entry: Entry, frame: FrameView): void {
+  expectKind(entry, 'query', 'execute');
+  if (entry.sent?.hit.decided.mayCopyIn !== true) throw outOfStep();
+  pass(state, entry, frame);
+  state.front.copyIn = entry.kind === 'query' ? 'simple' : 'extended';
+  // What the client sent before it saw this: the server ignores Sync until the COPY is over.
+  let index = 1;
+  for (let next = state.queue.at(index); next !== undefined; next = state.queue.at(index)) {
+    if (next.kind === 'copyEnd') {
+      state.queue.removeAt(index);
+      state.front.copyIn = 'none';
+      return;
+    }
+    if (next.kind !== 'sync') throw new WireError('message not allowed during COPY');
+    state.queue.removeAt(index);
+  }
+}
+
+function onCopyOut(state: SessionState, entry: Entry, frame: FrameView): void {
+  expectKind(entry, 'query', 'execute');
+  entry.described = true;
+  pass(state, entry, frame);
+}
+
+function onCopyDone(state: SessionState, entry: Entry, frame: FrameView): void {
+  expectKind(entry, 'query', 'execute');
+  if (!entry.described) throw outOfStep();
+  pass(state, entry, frame);
+}
+
+function onReadyForQuery(state: SessionState, entry: Entry, frame: FrameView): void {
+  if (entry.kind !== 'query' && entry.kind !== 'sync') throw outOfStep();
+  if (entry.kind === 'query' && entry.replacement !== undefined && !entry.failed) throw outOfStep();
+  const status = decodeReadyForQuery(frame.buffer, frame.start, frame.end);
+  state.status = status;
+  state.queue.shift();
+  if (entry.limit !== undefined && status === TRANSACTION_STATUS.inBlock && state.queue.length === 0) {
+    // The cancel came too late: the transaction is aborted before the agent hears that it is ready.
+    state.toServer.push(failingQuery(state));
+    expectReply(state, { kind: 'query', replacement: EMPTY });
+    return;
+  }
+  endRuns(state, entry, '00000');
+  state.toClient.pass(frame.buffer, frame.start, frame.end);
+  if (state.queue.length === 0) settle(state, status);
+}
+
+const EMPTY = Buffer.alloc(0);
+
+/** Nothing is outstanding: what was assumed is set right by what the server says. */
+function settle(state: SessionState, status: number): void {
+  const { front } = state;
+  if (status === TRANSACTION_STATUS.idle) {
+    if (front.names.atBegin !== undefined) front.names = rollBack(front.names);
+    if (state.portals.size > 0) state.portals.clear();
+  } else if (front.names.atBegin === undefined) {
+    front.names = { ...front.names, atBegin: front.names.names };
+  }
+  if (state.reportedSearchPath !== undefined) {
+    front.names = reportSearchPath(front.names, parseSearchPath(state.reportedSearchPath));
+    state.reportedSearchPath = undefined;
+  }
+  front.namesAtSync = front.names;
+}
+
+function onNotice(state: SessionState, frame: FrameView): void {
+  const fields = decodeErrorFields(frame.buffer, frame.start, frame.end);
+  const entry = state.queue.first;
+  if (entry?.replacement !== undefined || entry?.muted === true) return;
+  const cleaned = cleanNoticeFields(fields, errorContext(entry));
+  if (cleaned !== undefined) state.toClient.push(encodeErrorFields('notice', cleaned));
+}
+
+function onParameterStatus(state: SessionState, frame: FrameView): void {
+  const { name, value } = decodeParameterStatus(frame.buffer, frame.start, frame.end);
+  const pinned = state.pinnedParameters.get(name);
+  if (pinned !== undefined && pinned !== value) {
+    failSession(state, denialFor('protocol_violation', { subject: `the database changed ${name}` }));
+    return;
+  }
+  if (name === 'search_path') state.reportedSearchPath = value;
+  state.toClient.pass(frame.buffer, frame.start, frame.end);
+}
+
+function onNotification(state: SessionState, frame: FrameView): void {
+  const policy = state.ports.policy();
+  if ('access' in policy && policy.access.allowedCommands.has('LISTEN')) {
+    state.toClient.pass(frame.buffer, frame.start, frame.end);
+  }
+}

@@ -1,0 +1,247 @@
+import type { Buffer } from 'node:buffer';
+import type { SessionNames } from '#sql/access.ts';
+import type { TextDecision } from '#policy/decision.ts';
+import type { EffectivePolicy } from '#policy/effective-policy.ts';
+import { denialFor } from '#policy/reasons.ts';
+import { encodeGateError, type GateError } from '#wire/error-response.ts';
+import { Framer } from '#wire/framer.ts';
+import { backendLengthLimit, FRONTEND, frontendLengthLimit } from '#wire/messages.ts';
+import { WireError } from '#wire/wire-error.ts';
+import type { ByteQueue } from './byte-queue.ts';
+import { handleClientMessage } from './client-messages.ts';
+import type { FrameView } from './forward.ts';
+import { mayStreamRow } from './result-rows.ts';
+import { handleServerMessage } from './server-messages.ts';
+import type { NamesState } from './session-names.ts';
+import {
+  createSessionState,
+  failSession,
+  type FrontState,
+  type SessionEnd,
+  type SessionPorts,
+  type SessionState,
+  undoEntry,
+} from './session-state.ts';
+import { endRuns } from './statement-end.ts';
+
+/** How long the server has to answer a cancel before the session is given up. */
+const CANCEL_GRACE_MS = 5_000;
+/** The server's own statement_timeout comes first. */
+const TIMEOUT_SLACK_MS = 200;
+
+/**
+ * One session between an agent and the database, without sockets: bytes in, bytes out. After each call the bytes in `toServer` and
+ * `toClient` are to be written, and `end` says whether the session is over. See session-state.ts for the theory of operation.
+ */
+export class Session {
+  readonly #state: SessionState;
+  readonly #ports: SessionPorts;
+  readonly #client: Framer;
+  readonly #server: Framer;
+  /** The messages of the batch at hand, kept so that it can be done again when the record cannot be written. */
+  readonly #batch: FrameView[] = [];
+  /** A message that has to wait. */
+  #waiting: FrameView | undefined;
+
+  constructor(options: {
+    readonly ports: SessionPorts;
+    readonly names: NamesState;
+    /** Reported parameters that must keep this value; another ends the session. */
+    readonly pinnedParameters: ReadonlyMap<string, string>;
+  }) {
+    this.#state = createSessionState(options);
+    this.#ports = options.ports;
+    this.#client = new Framer({ lengthLimit: frontendLengthLimit, mayStream: (tag) => tag === FRONTEND.copyData });
+    this.#server = new Framer({ lengthLimit: backendLengthLimit, mayStream: (tag) => mayStreamRow(this.#state, tag) });
+  }
+
+  get toServer(): ByteQueue {
+    return this.#state.toServer;
+  }
+
+  get toClient(): ByteQueue {
+    return this.#state.toClient;
+  }
+
+  get end(): SessionEnd | undefined {
+    return this.#state.end;
+  }
+
+  /** No more bytes of the client should be read for now. */
+  get isStalled(): boolean {
+    return this.#state.stalled !== undefined;
+  }
+
+  /** Bytes of the client that are kept. */
+  get pendingBytes(): number {
+    return this.#client.pendingBytes;
+  }
+
+  /** Transaction status of the last ReadyForQuery, and nothing outstanding. */
+  get isQuiet(): boolean {
+    return this.#state.queue.length === 0 && this.#state.status === 0x49;
+  }
+
+  /** Bytes from the agent. The buffer must stay unchanged until they are written. */
+  receiveFromClient(chunk: Buffer): void {
+    this.#client.push(chunk);
+    this.#guarded(() => this.#pump());
+  }
+
+  /** Bytes from the database. The buffer must stay unchanged until they are written; nothing else refers to it afterwards. */
+  receiveFromServer(chunk: Buffer): void {
+    this.#guarded(() => {
+      this.#server.push(chunk);
+      while (this.#state.end === undefined && this.#server.next()) handleServerMessage(this.#state, this.#server);
+      if (this.#state.stalled === 'barrier' && this.#state.queue.length === 0) this.#resume();
+    });
+  }
+
+  /** The answer to a decision that was made elsewhere. */
+  resumeDecision(text: string, policy: EffectivePolicy, names: SessionNames, decision: TextDecision): void {
+    if (this.#state.stalled !== 'decision') return;
+    this.#state.arrived = { text, policy, names, decision };
+    this.#guarded(() => this.#resume());
+  }
+
+  /** A cancel request has arrived at the server. */
+  cancelDone(): void {
+    this.#state.cancelsInFlight--;
+    if (this.#state.stalled === 'cancel') this.#guarded(() => this.#resume());
+  }
+
+  /** The timer asked for by `armTimer`. */
+  onTimer(): void {
+    this.#state.timerArmed = false;
+    const entry = this.#state.queue.first;
+    const policy = entry?.sent?.hit.decided.policy;
+    const timeoutMs = policy?.limits.statementTimeoutMs;
+    if (entry?.runs === undefined || policy === undefined || timeoutMs === undefined) return;
+    const ranMs = this.#ports.nowMs() - Math.max(entry.startedMs, this.#state.lastCompletionMs);
+    if (ranMs >= timeoutMs + TIMEOUT_SLACK_MS + CANCEL_GRACE_MS) {
+      failSession(this.#state, denialFor('time_limit', { limit: String(timeoutMs / 1000) }, policy.errors));
+      return;
+    }
+    if (ranMs >= timeoutMs + TIMEOUT_SLACK_MS && entry.limit === undefined) {
+      entry.limit = denialFor('time_limit', { limit: String(timeoutMs / 1000) }, policy.errors);
+      this.#state.cancelsInFlight++;
+      this.#ports.cancelUpstream();
+    }
+    this.#armTimer();
+  }
+
+  /** Ends the session from outside: policy withdrawn, draining, upstream lost. */
+  fail(error: Omit<GateError, 'severity'>): void {
+    failSession(this.#state, error);
+    this.#finish();
+  }
+
+  /** The session is over: what is still owed a completion record gets it. */
+  close(sqlstate: string): void {
+    for (const entry of this.#state.queue) endRuns(this.#state, entry, sqlstate);
+  }
+
+  #resume(): void {
+    this.#state.stalled = undefined;
+    this.#pump();
+  }
+
+  #guarded(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      failSession(this.#state, { slug: 'protocol_violation', sqlstate: error.sqlstate, message: error.message });
+    }
+    this.#finish();
+  }
+
+  #finish(): void {
+    const { end } = this.#state;
+    if (end?.kind !== 'failed' || this.#finished) return;
+    this.#finished = true;
+    this.#state.toClient.push(encodeGateError(end.error));
+  }
+  #finished = false;
+
+  /** Takes the client's messages as far as possible, as one batch: one audit write, one write to the server. */
+  #pump(): void {
+    const state = this.#state;
+    if (state.stalled !== undefined || state.end !== undefined) return;
+    if (state.cancelsInFlight > 0) {
+      state.stalled = 'cancel';
+      return;
+    }
+    const checkpoint = this.#checkpoint();
+    this.#batch.length = 0;
+    if (this.#waiting !== undefined) this.#take(this.#waiting);
+    while (state.stalled === undefined && state.end === undefined && this.#client.next()) this.#take(this.#client);
+    this.#record(checkpoint);
+    this.#armTimer();
+  }
+
+  /** Handles a message; one that has to wait is kept and offered again first. */
+  #take(frame: FrameView): void {
+    this.#waiting = undefined;
+    const keeps = this.#ports.audit.required;
+    const kept = keeps || frame !== this.#client ? copyView(frame) : frame;
+    if (keeps) this.#batch.push(kept);
+    if (handleClientMessage(this.#state, kept)) return;
+    this.#waiting = copyView(kept);
+    if (keeps) this.#batch.pop();
+  }
+
+  /** Writes the batch's decision records. Where that fails, the batch is taken back and answered with 58030. */
+  #record(checkpoint: Checkpoint): void {
+    const state = this.#state;
+    const { events } = state;
+    if (events.length === 0) return;
+    state.events = [];
+    if (this.#ports.appendDecisions(events) || !this.#ports.audit.required) return;
+    const end = state.end;
+    const { stalled } = state;
+    this.#restore(checkpoint);
+    state.auditDown = true;
+    for (const frame of this.#batch) {
+      if (state.end !== undefined) break;
+      handleClientMessage(state, frame);
+    }
+    state.auditDown = false;
+    state.events = [];
+    state.end = end;
+    state.stalled = stalled;
+  }
+
+  #checkpoint(): Checkpoint | undefined {
+    if (!this.#ports.audit.required) return undefined;
+    const state = this.#state;
+    return { front: { ...state.front }, queueLength: state.queue.length, clientBytes: state.toClient.length };
+  }
+
+  #restore(checkpoint: Checkpoint): void {
+    if (checkpoint === undefined) return;
+    const state = this.#state;
+    state.queue.truncate(checkpoint.queueLength, (entry) => undoEntry(state, entry));
+    state.front = checkpoint.front;
+    state.toServer.clear();
+    state.toClient.truncate(checkpoint.clientBytes);
+  }
+
+  #armTimer(): void {
+    const state = this.#state;
+    if (state.timerArmed || state.queue.length === 0) return;
+    const timeoutMs = state.queue.first?.sent?.hit.decided.policy.limits.statementTimeoutMs;
+    if (timeoutMs === undefined) return;
+    state.timerArmed = true;
+    this.#ports.armTimer(timeoutMs + TIMEOUT_SLACK_MS);
+  }
+}
+
+type Checkpoint =
+  | { readonly front: FrontState; readonly queueLength: number; readonly clientBytes: number }
+  | undefined;
+
+function copyView(frame: FrameView): FrameView {
+  const { tag, buffer, start, end, remaining, isContinuation } = frame;
+  return { tag, buffer, start, end, remaining, isContinuation };
+}
