@@ -102,7 +102,7 @@ export const REASONS: Readonly<Record<ReasonSlug, Reason>> = {
   row_filter_violated: error('42501', 'new row violates the row filter for {subject}[; {advice}]'),
   foreign_key_violated: error('23503', 'insert or update on {subject} violates a foreign key constraint'),
   unique_violated: error('23505', 'duplicate key value violates a unique constraint'),
-  undefined_object: error('42P01', '{subject} does not exist[; {advice}]'),
+  undefined_object: error('42P01', '{subject}[; {advice}]'),
   syntax_error: error('42601', '{subject}[; {advice}]'),
   invalid_text: error('42601', 'the statement holds what cannot stand in SQL text: {subject}[; {advice}]'),
   not_supported: error('0A000', '{subject} is not supported through the gate[; {advice}]'),

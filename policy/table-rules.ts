@@ -12,7 +12,7 @@ export interface PlacedRule {
 
 /** The rules that hold for one relation, and how each came to. */
 export interface AppliedRule extends PlacedRule {
-  /** `named`: by its own name. `star`: by `schema.*`. `inherited`: a parent's, because only a star names the child itself. */
+  /** `named`: by its own name. `star`: by `schema.*`. `inherited`: a parent's, because a star names the child. */
   readonly by: 'named' | 'star' | 'inherited';
 }
 
@@ -42,8 +42,9 @@ export function isGrantable(relation: CatalogRelation): boolean {
 }
 
 /**
- * The rules that hold for a relation. A child or partition that only a star names also has its parents' own rules: `public.*`
- * beside a rule that masks `public.customers` must not open `public.customers_eu`.
+ * The rules that hold for a relation. A child or partition that a star names also has its parents' own rules: `public.*` beside
+ * a rule that masks `public.customers` must not open `public.customers_eu`. One that is named and under no star is a relation of
+ * its own.
  */
 export function rulesOf(relation: CatalogRelation, index: RuleIndex, catalog: CatalogSnapshot): readonly AppliedRule[] {
   if (!isGrantable(relation)) return [];
@@ -52,13 +53,13 @@ export function rulesOf(relation: CatalogRelation, index: RuleIndex, catalog: Ca
     by: 'named' as const,
   }));
   const star = (index.star.get(relation.schema) ?? []).map((rule) => ({ ...rule, by: 'star' as const }));
-  if (named.length > 0 || star.length === 0) return [...named, ...star];
+  if (star.length === 0) return named;
   const inherited = [...relativesOf(relation, catalog, 'parentOids')].flatMap((oid) => {
     const parent = catalog.relationByOid.get(oid);
     const rules = parent === undefined ? [] : (index.named.get(qualifiedKey(parent.schema, parent.name)) ?? []);
     return rules.map((rule) => ({ ...rule, by: 'inherited' as const }));
   });
-  return [...star, ...inherited];
+  return [...named, ...star, ...inherited];
 }
 
 /** All ancestors or all descendants by inheritance and partitioning. */
