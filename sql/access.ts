@@ -45,5 +45,8 @@ export interface SessionNames {
   /** SQL-level cursors, with the access generation they were declared under; the relation OID `WHERE CURRENT OF` may target. */
   readonly cursors: ReadonlyMap<string, { readonly generation: number; readonly relationOids: readonly Oid[] }>;
   /** SQL-level prepared statements: name → own text and the rewritten one the server holds. */
-  readonly preparedStatements: ReadonlyMap<string, { readonly text: string; readonly rewritten: string; readonly generation: number }>;
+  readonly preparedStatements: ReadonlyMap<
+    string,
+    { readonly text: string; readonly rewritten: string; readonly generation: number }
+  >;
 }

@@ -11,6 +11,8 @@ export interface AnalysisInput {
   readonly session: SessionNames;
   /** Parameter types of a Parse message (0 = unspecified). */
   readonly parameterTypeOids: readonly Oid[];
+  /** Policy generation now in force: cursors declared under another one are refused. */
+  readonly generation: number;
   /** Random per process: prefix of the sentinel texts by which added checks are recognised in server errors. */
   readonly checkToken: string;
 }
@@ -76,6 +78,6 @@ export interface TextAnalysis {
   readonly statements: readonly StatementAnalysis[];
   /** Text to send: all statements with their pieces; `undefined` if any is refused. */
   readonly pieces: readonly TextPiece[] | undefined;
-  /** Literals (UTF-16 start offsets) whose value the answer depends on; a text that differs only elsewhere gets the same answer. */
-  readonly sensitiveLiterals: ReadonlySet<number>;
+  /** Literals (UTF-16 start offsets) whose value the answer depends on; a text that differs only elsewhere gets the same answer. `undefined`: on every byte. */
+  readonly sensitiveLiterals: ReadonlySet<number> | undefined;
 }

@@ -33,8 +33,10 @@ export interface Refusal {
   /** One clause that says what to do instead. */
   readonly advice?: string;
   readonly sqlstate?: string;
-  /** Byte offset in the agent's own text. */
+  /** Byte offset in the agent's own text (UTF-8). */
   readonly location?: number;
+  /** Character (code point) offset in the agent's own text, where the parser says that instead. */
+  readonly character?: number;
 }
 
 /** Thrown only inside sql/ and caught at analyzeText: carries a refusal out of a deep walk. */

@@ -1,0 +1,155 @@
+/** ColumnRef: names resolved level by level, schema-qualified ones shortened where a sub-select took the relation's place. */
+import { LITERAL_UNKNOWN_TYPE, type ExpressionInfo } from './expression.ts';
+import { nameRange, textRange } from './extents.ts';
+import { quoteIdentifier } from './identifiers.ts';
+import { parseExpression, type Tree } from './parser.ts';
+import { refuse } from './refusal.ts';
+import {
+  resolveColumn,
+  resolveItem,
+  resolveQualified,
+  type Found,
+  type FromItem,
+  type Guard,
+  type Scope,
+  type ScopeColumn,
+} from './scope.ts';
+import { become, replaceText, type Context } from './statement-context.ts';
+import { asNode, listField, locationOf, nameList } from './tree-access.ts';
+
+/** Remembers guards that belong to levels outside of this one, for the sub-select's own answer. */
+export function noteOuterGuards(scope: Scope, guards: readonly Guard[]): void {
+  for (const guard of guards) if (guard.scope !== scope) scope.outerGuards.set(guard.key, guard);
+}
+
+/** Facts of reading a column: its name, and that a mask stood in. */
+export function noteColumn(context: Context, item: FromItem | undefined, column: ScopeColumn): void {
+  if (column.fact === undefined) return;
+  context.facts.columns.add(column.fact);
+  if (item?.view?.columns.some((c) => c.name === column.name && c.mask !== undefined) === true)
+    context.masked.add(column.fact);
+}
+
+function unreadable(column: ScopeColumn, item: FromItem | undefined, location: number): never {
+  const relation = item?.relation === undefined ? '' : `${item.relation.schema}.${item.relation.name}.`;
+  return refuse('column_not_readable', {
+    subject: `${relation}${column.name}`,
+    advice: `a ${column.unreadable ?? 'hidden'} column cannot be read in a write`,
+    location,
+  });
+}
+
+function foundColumn(
+  found: Extract<Found, { kind: 'column' }>,
+  scope: Scope,
+  context: Context,
+  location: number,
+): ExpressionInfo {
+  const { column, item } = found;
+  if (column.unreadable !== undefined) unreadable(column, item, location);
+  noteColumn(context, item, column);
+  const level = found.scope;
+  if (level.ungrouped !== undefined && level.aggregateDepth === 0 && item !== undefined) {
+    level.ungrouped.push({ item, name: column.name, location });
+  }
+  noteOuterGuards(scope, column.guards);
+  return {
+    guards: column.guards,
+    leakproof: column.leakproof,
+    typeOid: column.typeOid,
+    aggregate: false,
+    constant: false,
+  };
+}
+
+/** A reference to a whole row; rebuilt from the visible columns where columns of ours were added to the item. */
+export function wholeRow(item: FromItem, scope: Scope, context: Context, node: Tree, location: number): ExpressionInfo {
+  if (item.isTarget === true && item.columns.some((column) => column.unreadable !== undefined)) {
+    refuse('column_not_readable', {
+      subject: `${item.alias ?? ''}.*`,
+      advice: 'name the columns you may read',
+      location,
+    });
+  }
+  for (const column of item.columns) noteColumn(context, item, column);
+  noteOuterGuards(scope, item.allGuards);
+  context.deferred.push(() => {
+    const [extra] = item.extras();
+    if (extra === undefined || item.alias === undefined) return;
+    const alias = quoteIdentifier(item.alias);
+    const columns = item.columns.map((column) => `${alias}.${quoteIdentifier(column.name)}`).join(', ');
+    const text = `(CASE WHEN ${alias}.${quoteIdentifier(extra)} IS NOT NULL THEN (SELECT ${alias} FROM (SELECT ${columns}) AS ${alias}) END)`;
+    replaceText(context, textRange(context.source, nameRange(context.source, location)), text);
+    become(node, parseExpression(text));
+  });
+  return {
+    guards: item.allGuards,
+    leakproof: item.columns.every((column) => column.leakproof),
+    typeOid: undefined,
+    aggregate: false,
+    constant: false,
+  };
+}
+
+function dropSchema(
+  found: Extract<Found, { kind: 'column' | 'item' }>,
+  content: Tree,
+  names: readonly string[],
+  context: Context,
+  star: boolean,
+): void {
+  if (!found.item?.replaced || found.item.alias === undefined) return;
+  const range = textRange(context.source, nameRange(context.source, locationOf(content)));
+  const kept = names.slice(star ? -1 : -2);
+  replaceText(context, range, `${kept.map(quoteIdentifier).join('.')}${star ? '.*' : ''}`);
+  const fields = listField(content, 'fields');
+  content['fields'] = fields.slice(star ? -2 : -2);
+}
+
+function databaseOf(names: readonly string[], context: Context, location: number): readonly string[] {
+  if (names.length < 4) return names;
+  if (names[0] !== context.input.catalog.databaseName)
+    refuse('not_supported', { subject: 'a reference to another database', location });
+  return names.slice(1);
+}
+
+/** Walks a ColumnRef node inside an expression. */
+export function columnReference(content: Tree, scope: Scope, context: Context, node: Tree): ExpressionInfo {
+  const location = locationOf(content);
+  const star = listField(content, 'fields').some((field) => asNode(field, 'A_Star') !== undefined);
+  const names = databaseOf(nameList(content, 'fields'), context, location);
+  if (star) return starReference(content, names, scope, context, node);
+  const [first = '', second, third] = names;
+  const found =
+    third !== undefined
+      ? resolveQualified(scope, second ?? '', third, first)
+      : second !== undefined
+        ? resolveQualified(scope, first, second)
+        : resolveColumn(scope, first);
+  if (found.kind === 'column') {
+    if (third !== undefined) dropSchema(found, content, names, context, false);
+    return foundColumn(found, scope, context, location);
+  }
+  if (found.kind === 'item') return wholeRow(found.item, scope, context, node, location);
+  noteOuterGuards(scope, found.guards);
+  return { guards: found.guards, leakproof: false, typeOid: undefined, aggregate: false, constant: false };
+}
+
+/** `alias.*` inside an expression: an argument (whole row) or part of ROW(...). */
+function starReference(
+  content: Tree,
+  names: readonly string[],
+  scope: Scope,
+  context: Context,
+  node: Tree,
+): ExpressionInfo {
+  const location = locationOf(content);
+  const name = names.at(-1);
+  if (name === undefined)
+    return { guards: [], leakproof: false, typeOid: LITERAL_UNKNOWN_TYPE, aggregate: false, constant: false };
+  const found = resolveItem(scope, name, names.length > 1 ? names[0] : undefined);
+  if (found === undefined)
+    return { guards: [], leakproof: false, typeOid: undefined, aggregate: false, constant: false };
+  if (names.length > 1) dropSchema(found, content, names, context, true);
+  return wholeRow(found.item, scope, context, node, location);
+}

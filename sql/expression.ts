@@ -1,0 +1,556 @@
+/**
+ * The walk over scalar expressions: every node tag is known or refused, every name is resolved, and the answer says what the expression
+ * would show if the planner ran it on a row outside a filter (sql/guard.ts uses it).
+ */
+import type { Oid } from './catalog.ts';
+import { columnReference } from './column-reference.ts';
+import { functionCall } from './function-call.ts';
+import { isLeakproofOperator } from './leakproof.ts';
+import { judgeOperatorUse } from './operator-use.ts';
+import type { Tree } from './parser.ts';
+import { refuse } from './refusal.ts';
+import type { Guard, Scope } from './scope.ts';
+import type { Context } from './statement-context.ts';
+import { subLink } from './sub-link.ts';
+import { asNode, isTree, listField, numberField, stringField, treeField, unwrap } from './tree-access.ts';
+import { resolveTypeName, typeCast } from './type-cast.ts';
+
+/** What is known of an expression after the walk. */
+export interface ExpressionInfo {
+  /** Filtered relations it reads, at this level and outside of it. */
+  readonly guards: readonly Guard[];
+  /** Evaluating it raises nothing and shows nothing, whatever the row. */
+  readonly leakproof: boolean;
+  readonly typeOid: Oid | undefined;
+  /** Holds an aggregate or window function: it runs after all filters. */
+  readonly aggregate: boolean;
+  /** Reads no column and no parameter and calls only clock functions: fails for every row or for none, already while planning. */
+  readonly constant: boolean;
+}
+
+const BOOL = 16;
+const INT8 = 20;
+const INT4 = 23;
+const TEXT = 25;
+const UNKNOWN = 705;
+const BIT = 1560;
+const NUMERIC = 1700;
+
+export const LITERAL_UNKNOWN_TYPE = UNKNOWN;
+
+export const NOTHING_READ: ExpressionInfo = {
+  guards: [],
+  leakproof: true,
+  typeOid: undefined,
+  aggregate: false,
+  constant: true,
+};
+
+/** Everything read by either; leak-proof only if both are; no type. */
+export function combine(infos: readonly ExpressionInfo[]): ExpressionInfo {
+  let guards: readonly Guard[] = [];
+  let leakproof = true;
+  let aggregate = false;
+  let constant = true;
+  for (const info of infos) {
+    if (info.guards.length > 0) guards = guards.length === 0 ? info.guards : [...guards, ...info.guards];
+    leakproof &&= info.leakproof;
+    aggregate ||= info.aggregate;
+    constant &&= info.constant;
+  }
+  return { guards, leakproof, typeOid: undefined, aggregate, constant };
+}
+
+const MAX_DEPTH = 400;
+
+/** Walks one wrapped expression node. Throws RefusalError. */
+export function walkExpression(node: Tree, scope: Scope, context: Context): ExpressionInfo {
+  context.depth += 1;
+  if (context.depth > MAX_DEPTH) refuse('too_complex');
+  const [tag, content] = unwrap(node);
+  const walk = EXPRESSIONS.get(tag);
+  if (walk === undefined) refuse('not_supported', { subject: tag });
+  const info = walk(content, scope, context, node);
+  context.depth -= 1;
+  return info;
+}
+
+/** Walks every element of a list field. */
+export function walkList(node: Tree, key: string, scope: Scope, context: Context): readonly ExpressionInfo[] {
+  return listField(node, key).map((element) => walkExpression(element, scope, context));
+}
+
+/** Walks an optional single child. */
+export function walkField(node: Tree, key: string, scope: Scope, context: Context): ExpressionInfo {
+  const child = treeField(node, key);
+  return child === undefined ? NOTHING_READ : walkExpression(child, scope, context);
+}
+
+type Walk = (content: Tree, scope: Scope, context: Context, node: Tree) => ExpressionInfo;
+
+/** Children that are simply walked; the node itself may raise. */
+function leaky(...keys: readonly string[]): Walk {
+  return (content, scope, context) => {
+    const infos = keys.flatMap((key) => {
+      const value = content[key];
+      if (Array.isArray(value)) return walkList(content, key, scope, context);
+      return isTree(value) ? [walkExpression(value, scope, context)] : [];
+    });
+    return { ...combine(infos), leakproof: false, constant: false };
+  };
+}
+
+function constant(content: Tree, _scope: Scope, context: Context): ExpressionInfo {
+  const location = numberField(content, 'location') ?? 0;
+  const read = (typeOid: Oid): ExpressionInfo => ({ ...NOTHING_READ, typeOid });
+  if (content['isnull'] === true || isTree(content['sval'])) return read(UNKNOWN);
+  if (isTree(content['boolval'])) return read(BOOL);
+  if (isTree(content['bsval'])) return read(BIT);
+  if (context.input.catalog.serverVersionNum < 160000 && location > 0) refuseNewNumbers(context, location);
+  if (isTree(content['ival'])) return read(INT4);
+  const digits = stringField(treeField(content, 'fval') ?? {}, 'fval') ?? '';
+  return read(/^\d{1,18}$/.test(digits) ? INT8 : NUMERIC);
+}
+
+/** Before version 16 `1_000` and `0x1F` read as a number and an alias. */
+function refuseNewNumbers(context: Context, location: number): void {
+  const start = context.source.at(location);
+  const token = /^[0-9.][0-9a-zA-Z_.]*/.exec(context.source.text.slice(start, start + 80))?.[0] ?? '';
+  if (/_|^0[xXoObB]/.test(token)) {
+    refuse('not_supported', {
+      subject: `the number ${token}`,
+      advice: 'this server reads it differently; write plain decimal digits',
+      location,
+    });
+  }
+}
+
+/** Type of a parameter: as declared; undeclared and used once, as the other side of its operator has it. */
+function parameter(content: Tree, _scope: Scope, context: Context): ExpressionInfo {
+  const number = numberField(content, 'number') ?? 0;
+  const declared = (context.parameterTypes ?? context.input.parameterTypeOids)[number - 1] ?? 0;
+  const uses = context.parameterUses.get(number) ?? 0;
+  const typeOid = declared !== 0 ? declared : uses <= 1 ? UNKNOWN : undefined;
+  return { ...NOTHING_READ, typeOid, constant: false };
+}
+
+const COMPARISONS: ReadonlySet<string> = new Set([
+  '=',
+  '<>',
+  '!=',
+  '<',
+  '>',
+  '<=',
+  '>=',
+  '~~',
+  '!~~',
+  '~~*',
+  '!~~*',
+  '~',
+  '!~',
+  '~*',
+  '!~*',
+]);
+
+function literalText(node: Tree | undefined): string | undefined {
+  const sval = treeField(asNode(node, 'A_Const') ?? {}, 'sval');
+  return sval === undefined ? undefined : (stringField(sval, 'sval') ?? '');
+}
+
+/** Marks a literal whose value decided something: a text with another value there needs its own answer. */
+export function markSensitive(context: Context, node: Tree | undefined): void {
+  const location = numberField(asNode(node, 'A_Const') ?? {}, 'location');
+  if (location !== undefined) context.sensitiveLiterals.add(context.source.at(location));
+}
+
+/** LIKE cannot raise with a literal pattern that does not end in an escape. */
+function likeIsLeakproof(operator: string, right: Tree | undefined, context: Context): boolean {
+  if (operator !== '~~' && operator !== '!~~') return true;
+  const pattern = literalText(right);
+  if (pattern === undefined) return false;
+  markSensitive(context, right);
+  return !pattern.endsWith('\\');
+}
+
+function operatorIsLeakproof(
+  operator: string,
+  left: ExpressionInfo,
+  right: ExpressionInfo,
+  rightNode: Tree | undefined,
+  context: Context,
+): boolean {
+  if (!left.leakproof || !right.leakproof) return false;
+  if (!likeIsLeakproof(operator, rightNode, context)) return false;
+  return isLeakproofOperator(operator, left.typeOid, right.typeOid, context.input.catalog);
+}
+
+const CLOCK_ARITHMETIC: ReadonlySet<string> = new Set(['+', '-']);
+
+function elements(node: Tree | undefined): readonly Tree[] {
+  const list = asNode(node, 'List') ?? asNode(node, 'A_ArrayExpr');
+  return list === undefined ? [] : listField(list, 'items' in list ? 'items' : 'elements');
+}
+
+function aExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo {
+  const kind = stringField(content, 'kind') ?? '';
+  const names = listField(content, 'name').map((n) => stringField(asNode(n, 'String') ?? {}, 'sval') ?? '');
+  const leftNode = treeField(content, 'lexpr');
+  const rightNode = treeField(content, 'rexpr');
+  const left = walkField(content, 'lexpr', scope, context);
+  const isList = asNode(rightNode, 'List') !== undefined;
+  const items = isList ? elements(rightNode).map((e) => walkExpression(e, scope, context)) : [];
+  const right = isList ? combine(items) : walkField(content, 'rexpr', scope, context);
+  const both = combine([left, right]);
+  const operators = OPERATORS_OF_KIND.get(kind)?.(names.at(-1) ?? '') ?? refuse('not_supported', { subject: kind });
+  const schema = names.length > 1 ? names[0] : undefined;
+  const compared = isList ? items : [right];
+  for (const operator of operators) {
+    for (const item of compared) {
+      judgeOperatorUse(context, {
+        schema,
+        name: operator,
+        leftTypeOid: leftNode === undefined ? 0 : left.typeOid,
+        rightTypeOid: kind === 'AEXPR_OP_ANY' || kind === 'AEXPR_OP_ALL' ? undefined : item.typeOid,
+      });
+    }
+  }
+  const leakproof = operators.every((operator) =>
+    expressionIsLeakproof(kind, operator, { left, right, items, leftNode, rightNode, isList }, context),
+  );
+  const isClock = both.constant && CLOCK_ARITHMETIC.has(operators[0] ?? '') && leftNode !== undefined;
+  const resultType = COMPARISONS.has(operators[0] ?? '')
+    ? BOOL
+    : kind === 'AEXPR_NULLIF'
+      ? left.typeOid
+      : operatorResult(operators[0] ?? '', left.typeOid, right.typeOid, context);
+  return { ...both, leakproof: leakproof || isClock, typeOid: resultType, constant: isClock };
+}
+
+interface Sides {
+  readonly left: ExpressionInfo;
+  readonly right: ExpressionInfo;
+  readonly items: readonly ExpressionInfo[];
+  readonly leftNode: Tree | undefined;
+  readonly rightNode: Tree | undefined;
+  readonly isList: boolean;
+}
+
+function expressionIsLeakproof(kind: string, operator: string, sides: Sides, context: Context): boolean {
+  if (kind === 'AEXPR_OP_ALL') return false;
+  if (kind === 'AEXPR_OP_ANY') return anyIsLeakproof(operator, sides, context);
+  if (kind === 'AEXPR_SIMILAR' || kind === 'AEXPR_ILIKE') return false;
+  if (sides.isList) {
+    const nodes = elements(sides.rightNode);
+    return sides.items.every((item, i) => operatorIsLeakproof(operator, sides.left, item, nodes[i], context));
+  }
+  const leftRow = asNode(sides.leftNode, 'RowExpr');
+  if (leftRow !== undefined) return false;
+  return operatorIsLeakproof(operator, sides.left, sides.right, sides.rightNode, context);
+}
+
+/** `= ANY` of a literal array, of ARRAY[...] of leak-proof elements, or of a parameter of array type. */
+function anyIsLeakproof(operator: string, sides: Sides, context: Context): boolean {
+  if (!sides.left.leakproof || !sides.right.leakproof) return false;
+  const { catalog } = context.input;
+  const cast = asNode(sides.rightNode, 'TypeCast');
+  const literal = literalText(sides.rightNode) !== undefined || asNode(sides.rightNode, 'ParamRef') !== undefined;
+  if (literal && sides.right.typeOid === UNKNOWN)
+    return isLeakproofOperator(operator, sides.left.typeOid, UNKNOWN, catalog);
+  if (cast !== undefined || literal) {
+    const element = catalog.typeByOid.get(sides.right.typeOid ?? 0)?.elementOid ?? 0;
+    return element !== 0 && isLeakproofOperator(operator, sides.left.typeOid, element, catalog);
+  }
+  if (asNode(sides.rightNode, 'A_ArrayExpr') === undefined) return false;
+  const element = catalog.typeByOid.get(sides.right.typeOid ?? 0)?.elementOid ?? UNKNOWN;
+  return isLeakproofOperator(operator, sides.left.typeOid, element, catalog);
+}
+
+function operatorResult(
+  name: string,
+  left: Oid | undefined,
+  right: Oid | undefined,
+  context: Context,
+): Oid | undefined {
+  if (left === undefined || right === undefined) return undefined;
+  const exact = context.input.catalog.operatorsByName
+    .get(name)
+    ?.filter((o) => o.leftTypeOid === left && o.rightTypeOid === right);
+  return exact?.length === 1 ? exact[0]?.resultTypeOid : undefined;
+}
+
+const OPERATORS_OF_KIND: ReadonlyMap<string, (name: string) => readonly string[]> = new Map<
+  string,
+  (name: string) => readonly string[]
+>([
+  ['AEXPR_OP', (name) => [name]],
+  ['AEXPR_OP_ANY', (name) => [name]],
+  ['AEXPR_OP_ALL', (name) => [name]],
+  ['AEXPR_DISTINCT', (name) => [name]],
+  ['AEXPR_NOT_DISTINCT', (name) => [name]],
+  ['AEXPR_NULLIF', (name) => [name]],
+  ['AEXPR_IN', (name) => [name]],
+  ['AEXPR_LIKE', (name) => [name]],
+  ['AEXPR_ILIKE', (name) => [name]],
+  ['AEXPR_SIMILAR', (name) => [name]],
+  ['AEXPR_BETWEEN', () => ['>=', '<=']],
+  ['AEXPR_NOT_BETWEEN', () => ['<', '>']],
+  ['AEXPR_BETWEEN_SYM', () => ['>=', '<=', '<', '>']],
+  ['AEXPR_NOT_BETWEEN_SYM', () => ['<', '>', '>=', '<=']],
+]);
+
+/** Arms of CASE, COALESCE, GREATEST: of one type and leak-proof, or not leak-proof (a common type may need a cast that raises). */
+function oneTyped(infos: readonly ExpressionInfo[]): ExpressionInfo {
+  const both = combine(infos);
+  const types = new Set(infos.map((info) => info.typeOid).filter((type) => type !== UNKNOWN));
+  const typeOid = types.size === 1 ? [...types][0] : undefined;
+  return { ...both, leakproof: both.leakproof && typeOid !== undefined, typeOid, constant: false };
+}
+
+function caseExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo {
+  const tested = walkField(content, 'arg', scope, context);
+  const hasTest = treeField(content, 'arg') !== undefined;
+  const arms: ExpressionInfo[] = [];
+  const conditions: ExpressionInfo[] = [];
+  for (const arm of listField(content, 'args')) {
+    const when = asNode(arm, 'CaseWhen') ?? refuse('not_supported', { subject: 'CASE' });
+    const condition = walkField(when, 'expr', scope, context);
+    if (hasTest)
+      judgeOperatorUse(context, {
+        schema: undefined,
+        name: '=',
+        leftTypeOid: tested.typeOid,
+        rightTypeOid: condition.typeOid,
+      });
+    const comparable = !hasTest || isLeakproofOperator('=', tested.typeOid, condition.typeOid, context.input.catalog);
+    conditions.push({ ...condition, leakproof: condition.leakproof && comparable });
+    arms.push(walkField(when, 'result', scope, context));
+  }
+  if (treeField(content, 'defresult') !== undefined) arms.push(walkField(content, 'defresult', scope, context));
+  const value = oneTyped(arms);
+  return { ...combine([tested, ...conditions, value]), typeOid: value.typeOid, constant: false };
+}
+
+function boolExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo {
+  return { ...combine(walkList(content, 'args', scope, context)), typeOid: BOOL };
+}
+
+function test(content: Tree, scope: Scope, context: Context): ExpressionInfo {
+  return { ...walkField(content, 'arg', scope, context), typeOid: BOOL };
+}
+
+function collate(content: Tree, scope: Scope, context: Context): ExpressionInfo {
+  return walkField(content, 'arg', scope, context);
+}
+
+function arrayExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo {
+  const info = oneTyped(walkList(content, 'elements', scope, context));
+  const arrayOid = info.typeOid === undefined ? undefined : context.input.catalog.typeByOid.get(info.typeOid)?.arrayOid;
+  return { ...info, typeOid: arrayOid };
+}
+
+const CURRENT_OF_CLOCK: ReadonlySet<string> = new Set([
+  'SVFOP_CURRENT_DATE',
+  'SVFOP_CURRENT_TIMESTAMP',
+  'SVFOP_LOCALTIMESTAMP',
+  'SVFOP_CURRENT_TIME',
+  'SVFOP_LOCALTIME',
+]);
+
+function sqlValueFunction(content: Tree): ExpressionInfo {
+  const operation = stringField(content, 'op') ?? '';
+  const typeOid =
+    operation === 'SVFOP_CURRENT_DATE'
+      ? 1082
+      : operation.startsWith('SVFOP_CURRENT_TIMESTAMP')
+        ? 1184
+        : operation.startsWith('SVFOP_LOCALTIMESTAMP')
+          ? 1114
+          : undefined;
+  return { ...NOTHING_READ, typeOid, constant: [...CURRENT_OF_CLOCK].some((known) => operation.startsWith(known)) };
+}
+
+function typedOutput(key: string, walk: Walk): Walk {
+  return (content, scope, context, node) => {
+    const output = treeField(content, key);
+    const type =
+      output === undefined
+        ? undefined
+        : (treeField(asNode(output, 'JsonOutput') ?? output, 'typeName') ?? treeField(output, 'typeName'));
+    if (type !== undefined) resolveTypeName(type, context);
+    return walk(content, scope, context, node);
+  };
+}
+
+function behaviors(content: Tree, scope: Scope, context: Context): readonly ExpressionInfo[] {
+  return ['on_empty', 'on_error'].flatMap((key) => {
+    const behavior = treeField(content, key);
+    if (behavior === undefined) return [];
+    return [walkField(asNode(behavior, 'JsonBehavior') ?? behavior, 'expr', scope, context)];
+  });
+}
+
+/** JSON_VALUE, JSON_QUERY, JSON_EXISTS. */
+function jsonFunction(content: Tree, scope: Scope, context: Context): ExpressionInfo {
+  const value = treeField(content, 'context_item');
+  const infos = [
+    value === undefined ? NOTHING_READ : jsonValue(value, scope, context),
+    walkField(content, 'pathspec', scope, context),
+    ...listField(content, 'passing').map((argument) => jsonArgument(argument, scope, context)),
+    ...behaviors(content, scope, context),
+  ];
+  return { ...combine(infos), leakproof: false, constant: false };
+}
+
+function jsonArgument(node: Tree, scope: Scope, context: Context): ExpressionInfo {
+  const argument = asNode(node, 'JsonArgument') ?? node;
+  const value = treeField(argument, 'val');
+  return value === undefined ? NOTHING_READ : jsonValue(value, scope, context);
+}
+
+/** JsonValueExpr, wrapped or embedded. */
+export function jsonValue(node: Tree, scope: Scope, context: Context): ExpressionInfo {
+  const value = asNode(node, 'JsonValueExpr') ?? node;
+  const infos = ['raw_expr', 'formatted_expr'].map((key) => walkField(value, key, scope, context));
+  return { ...combine(infos), leakproof: false, constant: false };
+}
+
+function jsonKeyValue(content: Tree, scope: Scope, context: Context): ExpressionInfo {
+  const value = treeField(content, 'value');
+  const infos = [
+    walkField(content, 'key', scope, context),
+    value === undefined ? NOTHING_READ : jsonValue(value, scope, context),
+  ];
+  return { ...combine(infos), leakproof: false, constant: false };
+}
+
+/** JSON_OBJECTAGG and JSON_ARRAYAGG: aggregates with their own FILTER, ORDER BY and OVER. */
+function jsonAggregate(content: Tree, scope: Scope, context: Context): ExpressionInfo {
+  const constructor = treeField(content, 'constructor') ?? refuse('not_supported', { subject: 'JSON aggregate' });
+  const inner = asNode(constructor, 'JsonAggConstructor') ?? constructor;
+  const output = treeField(
+    asNode(treeField(inner, 'output') ?? {}, 'JsonOutput') ?? treeField(inner, 'output') ?? {},
+    'typeName',
+  );
+  if (output !== undefined) resolveTypeName(output, context);
+  scope.aggregateDepth += 1;
+  const argument = treeField(content, 'arg');
+  const infos = [
+    argument === undefined
+      ? NOTHING_READ
+      : 'JsonKeyValue' in argument || !('raw_expr' in argument || 'JsonValueExpr' in argument)
+        ? jsonKeyValue(asNode(argument, 'JsonKeyValue') ?? argument, scope, context)
+        : jsonValue(argument, scope, context),
+    walkField(inner, 'agg_filter', scope, context),
+    ...walkList(inner, 'agg_order', scope, context),
+  ];
+  scope.aggregateDepth -= 1;
+  const over = treeField(inner, 'over');
+  if (over !== undefined) infos.push(...walkWindow(over, scope, context));
+  return { ...combine(infos), leakproof: false, aggregate: true, constant: false };
+}
+
+/** The expressions of a window definition, wrapped or embedded. */
+export function walkWindow(window: Tree, scope: Scope, context: Context): readonly ExpressionInfo[] {
+  const content = asNode(window, 'WindowDef') ?? window;
+  return [
+    ...walkList(content, 'partitionClause', scope, context),
+    ...walkList(content, 'orderClause', scope, context),
+    walkField(content, 'startOffset', scope, context),
+    walkField(content, 'endOffset', scope, context),
+  ];
+}
+
+function xmlSerialize(content: Tree, scope: Scope, context: Context): ExpressionInfo {
+  const type = treeField(content, 'typeName');
+  if (type !== undefined) resolveTypeName(type, context);
+  return leaky('expr')(content, scope, context, content);
+}
+
+function sortBy(content: Tree, scope: Scope, context: Context): ExpressionInfo {
+  const using = listField(content, 'useOp').map((n) => stringField(asNode(n, 'String') ?? {}, 'sval') ?? '');
+  const info = walkField(content, 'node', scope, context);
+  if (using.length > 0) {
+    judgeOperatorUse(context, {
+      schema: using.length > 1 ? using[0] : undefined,
+      name: using.at(-1) ?? '',
+      leftTypeOid: info.typeOid,
+      rightTypeOid: info.typeOid,
+    });
+  }
+  return info;
+}
+
+function xmlExpression(content: Tree, scope: Scope, context: Context): ExpressionInfo {
+  const named = listField(content, 'named_args').map((argument) =>
+    walkField(asNode(argument, 'ResTarget') ?? argument, 'val', scope, context),
+  );
+  return { ...combine([...named, ...walkList(content, 'args', scope, context)]), leakproof: false, constant: false };
+}
+
+const EXPRESSIONS: ReadonlyMap<string, Walk> = new Map<string, Walk>([
+  ['ColumnRef', columnReference],
+  ['A_Const', constant],
+  ['ParamRef', parameter],
+  ['A_Expr', aExpr],
+  ['BoolExpr', boolExpr],
+  ['NullTest', test],
+  ['BooleanTest', test],
+  ['TypeCast', typeCast],
+  ['FuncCall', functionCall],
+  ['SubLink', subLink],
+  ['CaseExpr', caseExpr],
+  ['CoalesceExpr', (content, scope, context) => oneTyped(walkList(content, 'args', scope, context))],
+  [
+    'MinMaxExpr',
+    (content, scope, context) => ({ ...oneTyped(walkList(content, 'args', scope, context)), leakproof: false }),
+  ],
+  ['CollateClause', collate],
+  ['A_ArrayExpr', arrayExpr],
+  ['A_Indirection', leaky('arg', 'indirection')],
+  ['A_Indices', leaky('lidx', 'uidx')],
+  ['String', () => NOTHING_READ],
+  ['A_Star', () => NOTHING_READ],
+  [
+    'RowExpr',
+    (content, scope, context) => ({ ...combine(walkList(content, 'args', scope, context)), constant: false }),
+  ],
+  ['List', (content, scope, context) => combine(walkList(content, 'items', scope, context))],
+  ['SQLValueFunction', sqlValueFunction],
+  [
+    'GroupingFunc',
+    (content, scope, context) => ({
+      ...combine(walkList(content, 'args', scope, context)),
+      aggregate: true,
+      leakproof: false,
+    }),
+  ],
+  ['NamedArgExpr', leaky('arg')],
+  ['SortBy', sortBy],
+  ['SetToDefault', () => NOTHING_READ],
+  ['XmlExpr', xmlExpression],
+  ['XmlSerialize', xmlSerialize],
+  ['MergeSupportFunc', () => ({ ...NOTHING_READ, typeOid: TEXT, constant: false })],
+  ['JsonFuncExpr', typedOutput('output', jsonFunction)],
+  ['JsonObjectConstructor', typedOutput('output', leaky('exprs'))],
+  ['JsonArrayConstructor', typedOutput('output', leaky('exprs'))],
+  [
+    'JsonArrayQueryConstructor',
+    typedOutput('output', (content, scope, context) =>
+      subLink({ subLinkType: 'EXPR_SUBLINK', subselect: content['query'] }, scope, context, content),
+    ),
+  ],
+  ['JsonObjectAgg', jsonAggregate],
+  ['JsonArrayAgg', jsonAggregate],
+  ['JsonKeyValue', jsonKeyValue],
+  ['JsonValueExpr', jsonValue],
+  [
+    'JsonParseExpr',
+    typedOutput('output', (content, scope, context) => jsonValue(treeField(content, 'expr') ?? {}, scope, context)),
+  ],
+  ['JsonScalarExpr', typedOutput('output', leaky('expr'))],
+  [
+    'JsonSerializeExpr',
+    typedOutput('output', (content, scope, context) => jsonValue(treeField(content, 'expr') ?? {}, scope, context)),
+  ],
+  ['JsonIsPredicate', leaky('expr')],
+]);

@@ -1,0 +1,244 @@
+/** FuncCall: judged by every candidate of its name and number of arguments; those that take objects see only what the identity may. */
+import type { CatalogFunction, Oid } from './catalog.ts';
+import { combine, markSensitive, walkField, walkList, walkWindow, type ExpressionInfo } from './expression.ts';
+import { argumentRanges, textRange, type TokenRange } from './extents.ts';
+import { judgeFunctionCall, matchesArity, type FunctionJudgement } from './functions.ts';
+import { displayName } from './identifiers.ts';
+import {
+  visibleRegLiteral,
+  wrapArgument as wrapObjectArgument,
+  wrapColumnDescription,
+  wrapRegName,
+} from './oid-functions.ts';
+import { parseExpression, type Tree } from './parser.ts';
+import { refuse } from './refusal.ts';
+import type { Scope } from './scope.ts';
+import { settingCall } from './setting-call.ts';
+import { sequenceCall } from './sequence-call.ts';
+import { become, replaceText, type Context } from './statement-context.ts';
+import { asNode, booleanField, listField, locationOf, nameList, stringField, treeField } from './tree-access.ts';
+import { judgeCastTo } from './type-cast.ts';
+import { wrapNode } from './wrap-node.ts';
+
+/** Text of a string literal node. */
+export function stringLiteral(node: Tree | undefined): string | undefined {
+  const sval = treeField(asNode(node, 'A_Const') ?? {}, 'sval');
+  return sval === undefined ? undefined : (stringField(sval, 'sval') ?? '');
+}
+
+function candidates(
+  schema: string | undefined,
+  name: string,
+  arity: number,
+  variadic: boolean,
+  context: Context,
+): readonly CatalogFunction[] {
+  const { catalog, access } = context.input;
+  return (catalog.functionsByName.get(name) ?? []).filter(
+    (one) =>
+      (schema === undefined
+        ? one.schema === 'pg_catalog' || access.schemas.includes(one.schema)
+        : one.schema === schema) && matchesArity(one, arity, variadic),
+  );
+}
+
+/** Polymorphic and other pseudo-types do not name a result type. */
+function resultType(functions: readonly CatalogFunction[], context: Context): Oid | undefined {
+  const types = new Set(functions.map((one) => one.returnTypeOid));
+  if (types.size !== 1) return undefined;
+  const [oid] = types;
+  const type = oid === undefined ? undefined : context.input.catalog.typeByOid.get(oid);
+  return type === undefined || type.kind === 'p' ? undefined : oid;
+}
+
+/** One column of one type: not a row, not a set of rows of unknown shape. */
+function isScalar(functions: readonly CatalogFunction[], context: Context): boolean {
+  return (
+    functions.length > 0 &&
+    functions.every((one) => {
+      const type = context.input.catalog.typeByOid.get(one.returnTypeOid);
+      return type !== undefined && type.kind !== 'c' && type.name !== 'record';
+    })
+  );
+}
+
+const CLOCK: ReadonlySet<string> = new Set(['now', 'transaction_timestamp', 'statement_timestamp', 'clock_timestamp']);
+
+/** The parenthesised argument list behind a function's name. */
+export function argumentsOf(content: Tree, context: Context): readonly TokenRange[] {
+  const { source } = context;
+  let open = source.tokenAt(locationOf(content));
+  while (open < source.tokens.length && source.tokens[open]?.word !== '(') open += 1;
+  return argumentRanges(source, { first: open, last: source.partner[open] ?? open });
+}
+
+function refuseFunction(label: string, arity: number, reason: string, content: Tree): never {
+  return refuse('function_not_allowed', {
+    subject: `${label}(${arity === 0 ? '' : arity === 1 ? '1 argument' : `${arity} arguments`})`,
+    advice: reason,
+    location: locationOf(content),
+  });
+}
+
+/** Walks one call with its FILTER, ORDER BY and OVER. */
+export function functionCall(content: Tree, scope: Scope, context: Context, node: Tree): ExpressionInfo {
+  const names = nameList(content, 'funcname');
+  const name = names.at(-1) ?? '';
+  const schema = names.length > 1 ? names.at(-2) : undefined;
+  const args = listField(content, 'args');
+  const within = booleanField(content, 'agg_within_group') ? listField(content, 'agg_order').length : 0;
+  const arity = args.length + within;
+  const variadic = booleanField(content, 'func_variadic');
+  const { catalog, access } = context.input;
+  const label =
+    schema === undefined || schema === 'pg_catalog' ? displayName(name) : `${displayName(schema)}.${displayName(name)}`;
+  context.facts.functions.add(label);
+  const functions = candidates(schema, name, arity, variadic, context);
+  const isAggregate =
+    functions.some((one) => one.kind === 'a') ||
+    booleanField(content, 'agg_star') ||
+    content['agg_filter'] !== undefined;
+  const over = treeField(content, 'over');
+  const verdict: FunctionJudgement = context.trusted
+    ? { kind: 'allowed' }
+    : judgeFunctionCall({
+        schema,
+        name,
+        arity,
+        hasVariadic: variadic,
+        catalog,
+        grants: access.functions,
+        schemas: access.schemas,
+      });
+  if (verdict.kind === 'refused') refuseFunction(label, arity, verdict.reason, content);
+  const isWindow = over !== undefined;
+  if (isAggregate && !isWindow) scope.aggregateDepth += 1;
+  const infos = [
+    ...walkList(content, 'args', scope, context),
+    ...walkList(content, 'agg_order', scope, context),
+    walkField(content, 'agg_filter', scope, context),
+  ];
+  if (isAggregate && !isWindow) scope.aggregateDepth -= 1;
+  if (over !== undefined) infos.push(...walkWindow(over, scope, context));
+  const special = applyVerdict(verdict, content, args, node, context);
+  if (functions.some((one) => one.returnsSet)) context.setReturning.add(node);
+  if (isScalar(functions, context)) context.scalarCalls.add(node);
+  const read = combine(infos);
+  const leakproof = read.leakproof && functions.length > 0 && functions.every((one) => one.leakproof) && !special;
+  const constant = CLOCK.has(name) && functions.every((one) => one.schema === 'pg_catalog');
+  return {
+    ...read,
+    leakproof: leakproof || constant,
+    typeOid: verdict.kind === 'cast' ? verdict.typeOid : resultType(functions, context),
+    aggregate: read.aggregate || isAggregate || isWindow,
+    constant,
+  };
+}
+
+/** What a judgement asks for beyond letting the call pass; true where the call was changed. */
+function applyVerdict(
+  verdict: FunctionJudgement,
+  content: Tree,
+  args: readonly Tree[],
+  node: Tree,
+  context: Context,
+): boolean {
+  switch (verdict.kind) {
+    case 'allowed':
+    case 'granted':
+    case 'attribute':
+      return false;
+    case 'refused':
+      return true;
+    case 'cast':
+      judgeCastTo(verdict.typeOid, locationOf(content), context);
+      return false;
+    case 'sequence':
+      sequenceCall(content, args, context);
+      return false;
+    case 'setting':
+      settingCall(content, args, context);
+      return false;
+    case 'regCast':
+      return refuse('function_not_allowed', {
+        subject: verdict.regType,
+        advice: `write a cast instead: value::${verdict.regType}`,
+        location: locationOf(content),
+      });
+    case 'regName':
+      wrapArgument(content, args, 0, (inner) => wrapRegName(inner, verdict.regType, context.visible()), context);
+      return true;
+    case 'columnDescription':
+      replaceCall(content, node, context);
+      return true;
+    case 'oid':
+      for (const argument of verdict.arguments) oidArgument(content, args, argument, context);
+      return true;
+  }
+}
+
+type OidVerdict = Extract<FunctionJudgement, { kind: 'oid' }>['arguments'][number];
+
+function oidArgument(content: Tree, args: readonly Tree[], argument: OidVerdict, context: Context): void {
+  const node = args[argument.index];
+  if (node === undefined) refuse('rewrite_uncertain');
+  const text = stringLiteral(node);
+  if (text !== undefined && argument.regType !== undefined) {
+    markSensitive(context, node);
+    const verdict = visibleRegLiteral(
+      argument.regType,
+      text,
+      context.input.catalog,
+      context.input.session.searchPath,
+      context.visible(),
+      new Set(context.input.session.temporaryRelations.keys()),
+    );
+    if (verdict.kind === 'refused')
+      refuse('undefined_object', {
+        subject: verdict.message,
+        sqlstate: verdict.sqlstate,
+        location: locationOf(asNode(node, 'A_Const') ?? {}),
+      });
+    return;
+  }
+  wrapArgument(
+    content,
+    args,
+    argument.index,
+    (inner) => wrapObjectArgument(inner, argument, context.visible()),
+    context,
+  );
+}
+
+function wrapArgument(
+  content: Tree,
+  args: readonly Tree[],
+  index: number,
+  print: (inner: string) => string,
+  context: Context,
+): void {
+  const node = args[index];
+  const range = argumentsOf(content, context)[index];
+  if (node === undefined || range === undefined) refuse('rewrite_uncertain');
+  context.deferred.push(() => wrapNode(node, textRange(context.source, range), print, context));
+}
+
+/** The whole call gives way to a look-up of ours over the same arguments; they must hold nothing that is itself rewritten. */
+function replaceCall(content: Tree, node: Tree, context: Context): void {
+  const ranges = argumentsOf(content, context);
+  const { source } = context;
+  context.deferred.push(() => {
+    const [first, second] = ranges.map((range) => textRange(source, range));
+    if (first === undefined || second === undefined) refuse('rewrite_uncertain');
+    if (context.edits.some((edit) => edit.start >= first.start && edit.end <= second.end))
+      refuse('not_supported', { subject: 'col_description of an expression' });
+    const start = source.tokens[source.tokenAt(locationOf(content))]?.start ?? refuse('rewrite_uncertain');
+    const close =
+      source.tokens.find((token) => token.start >= second.end && token.word === ')')?.end ??
+      refuse('rewrite_uncertain');
+    const description = wrapColumnDescription(context.visible());
+    const sql = `${description.before}${source.text.slice(first.start, second.end)}${description.after}`;
+    replaceText(context, { start, end: close }, sql);
+    become(node, parseExpression(sql));
+  });
+}

@@ -1,0 +1,98 @@
+/**
+ * Row filters that an expression cannot see past: each conjunct that reads a filtered relation and could raise or show something is put
+ * behind the relation's flag, `CASE WHEN flag IS NOT FALSE THEN conjunct ELSE false END` (design §2). Leak-proof ones stay as they are,
+ * so that indexes keep working.
+ */
+import { combine, walkExpression, type ExpressionInfo } from './expression.ts';
+import { clauseRange, conjunctRanges, textRange, type TokenRange } from './extents.ts';
+import { quoteIdentifier } from './identifiers.ts';
+import type { Tree } from './parser.ts';
+import { refuse } from './refusal.ts';
+import type { Guard, GuardCondition, Scope } from './scope.ts';
+import type { Context } from './statement-context.ts';
+import { asNode, listField, stringField, treeField } from './tree-access.ts';
+import { wrapNode } from './wrap-node.ts';
+
+/** SQL of a condition. A flag may be NULL on the empty side of an outer join: that row is no hidden one. */
+export function conditionSql(condition: GuardCondition): string {
+  return condition.kind === 'flag' ? `${quoteIdentifier(condition.name)} IS NOT FALSE` : `(${condition.sql}) IS TRUE`;
+}
+
+/** The conditions of several guards, each relation once; empty where all were fenced. */
+export function requestConditions(guards: readonly Guard[]): readonly string[] {
+  const byKey = new Map(guards.map((guard) => [guard.key, guard]));
+  const conditions = [...byKey.values()].map((guard) => guard.request()).filter((condition) => condition !== undefined);
+  return [...new Set(conditions.map(conditionSql))];
+}
+
+/** A conjunct needs its guards unless it cannot leak, or runs after aggregation and so after every filter. */
+export function needsGuard(info: ExpressionInfo): boolean {
+  return info.guards.length > 0 && !info.leakproof && !info.aggregate;
+}
+
+/** Plans the CASE around one node. */
+export function wrapCondition(node: Tree, range: () => TokenRange, guards: readonly Guard[], context: Context): void {
+  const conditions = requestConditions(guards);
+  if (conditions.length === 0) return;
+  const test = conditions.join(' AND ');
+  context.deferred.push(() => {
+    wrapNode(
+      node,
+      textRange(context.source, range()),
+      (inner) => `CASE WHEN ${test} THEN (${inner}) ELSE false END`,
+      context,
+    );
+  });
+}
+
+export interface Clause {
+  /** Words one of which opens the clause, and those that end it. */
+  readonly opening: ReadonlySet<string>;
+  readonly ending: ReadonlySet<string>;
+}
+
+/**
+ * Walks a boolean clause (WHERE, ON, HAVING, MERGE's conditions), guarding each conjunct that needs it.
+ * `onGuarded` hears of the guards that were asked for (HAVING must group by their flags).
+ */
+export function walkConjuncts(
+  clauseNode: Tree,
+  scope: Scope,
+  context: Context,
+  clause: Clause,
+  onGuarded?: (guards: readonly Guard[]) => void,
+): ExpressionInfo {
+  const conjunction = asNode(clauseNode, 'BoolExpr');
+  const isAnd = conjunction !== undefined && stringField(conjunction, 'boolop') === 'AND_EXPR';
+  const args = isAnd ? listField(conjunction, 'args') : [clauseNode];
+  if (args.length === 0) refuse('rewrite_uncertain');
+  const infos = args.map((arg) => walkExpression(arg, scope, context));
+  let ranges: readonly TokenRange[] | undefined;
+  const rangesNow = (): readonly TokenRange[] =>
+    (ranges ??= conjunctRanges(
+      context.source,
+      args,
+      clauseRange(context.source, clauseNode, clause.opening, clause.ending),
+    ));
+  infos.forEach((info, i) => {
+    const arg = args[i];
+    if (arg === undefined || !needsGuard(info)) return;
+    // Bounds are taken from the untouched tree, before any deferred change.
+    const own = rangesNow()[i] ?? refuse('rewrite_uncertain');
+    onGuarded?.(info.guards);
+    wrapCondition(arg, () => own, info.guards, context);
+  });
+  // What is guarded cannot leak to an outer level; what is not needs no guard.
+  const safe = infos.map((info) => (needsGuard(info) ? { ...info, leakproof: true } : info));
+  return combine(safe);
+}
+
+/** Notes an expression outside of the guarded clauses that may raise because of an outer level's hidden row. */
+export function noteLeakyOuter(scope: Scope, info: ExpressionInfo): void {
+  if (!info.leakproof && info.guards.some((guard) => guard.scope !== scope)) scope.leakyOuter = true;
+}
+
+/** The `val` of a ResTarget. */
+export function targetValue(target: Tree): Tree | undefined {
+  return treeField(asNode(target, 'ResTarget') ?? {}, 'val');
+}

@@ -1,0 +1,162 @@
+/**
+ * The one file that touches libpg-query: PostgreSQL's own grammar as WASM. Text → tree, text → tokens, bounded in size.
+ * Locations in trees and tokens are byte offsets of the UTF-8 text.
+ */
+import { RefusalError } from './refusal.ts';
+
+/** A node of the raw parse tree: `{ SelectStmt: {...} }` where wrapped, its bare fields where PostgreSQL's struct embeds it. */
+export type Tree = { [key: string]: unknown };
+
+export interface ParsedStatement {
+  /** Wrapped statement node, e.g. `{ SelectStmt: {...} }`. */
+  readonly stmt: Tree;
+  /** Byte range of the statement in the text; a length of 0 means: up to the end. */
+  readonly byteStart: number;
+  readonly byteLength: number;
+}
+
+interface PgQueryModule {
+  loadModule(): Promise<void>;
+  parseSync(text: string): unknown;
+  scanSync(text: string): unknown;
+}
+
+let module: PgQueryModule | undefined;
+
+/** Loads the WASM once; call it at start-up, before the first parse. */
+export async function loadParser(): Promise<void> {
+  if (module !== undefined) return;
+  const loaded: PgQueryModule = await import('libpg-query');
+  await loaded.loadModule();
+  module = loaded;
+}
+
+function parserModule(): PgQueryModule {
+  if (module === undefined) throw new Error('loadParser() has not been awaited');
+  return module;
+}
+
+interface SyntaxError {
+  readonly message: string;
+  /** 0-based character (code point) offset, -1 if unknown. */
+  readonly position: number;
+}
+
+function syntaxErrorOf(error: unknown): SyntaxError | undefined {
+  if (!(error instanceof Error) || !('sqlDetails' in error)) return undefined;
+  const details = error.sqlDetails;
+  if (typeof details !== 'object' || details === null) return undefined;
+  const position =
+    'cursorPosition' in details && typeof details.cursorPosition === 'number' ? details.cursorPosition : -1;
+  return { message: error.message, position };
+}
+
+/** The parser ran out of stack or memory: this instance is not trusted again. */
+let exhausted = 0;
+
+/** After how many stack overflows the instance refuses everything (measured: a dozen break it; it fails closed). */
+const MAX_EXHAUSTIONS = 8;
+
+/** True once the process should be restarted because the parser instance is worn out. */
+export function parserIsWornOut(): boolean {
+  return exhausted >= MAX_EXHAUSTIONS;
+}
+
+function guarded<T>(run: () => T): T {
+  if (parserIsWornOut()) throw new RefusalError({ slug: 'too_complex', advice: 'the parser needs a restart' });
+  try {
+    return run();
+  } catch (error) {
+    const syntax = syntaxErrorOf(error);
+    if (syntax !== undefined) {
+      if (/stack depth|memory/i.test(syntax.message)) throw new RefusalError({ slug: 'too_complex' });
+      throw new RefusalError({
+        slug: 'syntax_error',
+        subject: syntax.message,
+        ...(syntax.position >= 0 ? { character: syntax.position } : {}),
+      });
+    }
+    exhausted += 1;
+    throw new RefusalError({ slug: 'too_complex' });
+  }
+}
+
+interface RawStatement {
+  readonly stmt?: Tree;
+  readonly stmt_location?: number;
+  readonly stmt_len?: number;
+}
+
+/** Parses a text into its statements. Throws RefusalError (syntax_error, too_complex, invalid_text). */
+export function parseSql(text: string): readonly ParsedStatement[] {
+  if (text.includes('\0')) throw new RefusalError({ slug: 'invalid_text', subject: 'NUL character' });
+  if (text === '') return [];
+  const result = guarded(() => parserModule().parseSync(text)) as { stmts?: readonly RawStatement[] };
+  return (result.stmts ?? []).map((raw) => ({
+    stmt: raw.stmt ?? {},
+    byteStart: raw.stmt_location ?? 0,
+    byteLength: raw.stmt_len ?? 0,
+  }));
+}
+
+const fragmentTrees = new Map<string, Tree>();
+const MAX_FRAGMENTS = 4_000;
+
+function fragment(key: string, parse: () => Tree): Tree {
+  const known = fragmentTrees.get(key);
+  if (known !== undefined) return known;
+  if (fragmentTrees.size >= MAX_FRAGMENTS) fragmentTrees.clear();
+  const tree = parse();
+  fragmentTrees.set(key, tree);
+  return tree;
+}
+
+function onlySelect(text: string): Tree {
+  const statements = parseSql(text);
+  const select = statements[0]?.stmt['SelectStmt'];
+  if (statements.length !== 1 || typeof select !== 'object' || select === null) {
+    throw new Error(`fragment is not one SELECT: ${text}`);
+  }
+  return select as Tree;
+}
+
+/** Tree of one scalar expression, as a wrapped node. The answer is shared: never change it. */
+export function parseExpression(text: string): Tree {
+  return fragment(`e ${text}`, () => {
+    const targets = onlySelect(`SELECT (${text})`)['targetList'] as readonly { ResTarget: { val: Tree } }[];
+    const target = targets[0];
+    if (targets.length !== 1 || target === undefined) throw new Error(`not one expression: ${text}`);
+    return target.ResTarget.val;
+  });
+}
+
+/** Tree of one FROM item, as a wrapped node. The answer is shared: never change it. */
+export function parseFromItem(text: string): Tree {
+  return fragment(`f ${text}`, () => {
+    const items = onlySelect(`SELECT FROM ${text}`)['fromClause'] as readonly Tree[];
+    const item = items[0];
+    if (items.length !== 1 || item === undefined) throw new Error(`not one FROM item: ${text}`);
+    return item;
+  });
+}
+
+/** Tree of a target list, as wrapped ResTarget nodes. The answer is shared: never change it. */
+export function parseTargets(text: string): readonly Tree[] {
+  const tree = fragment(`t ${text}`, () => ({ list: onlySelect(`SELECT ${text}`)['targetList'] }));
+  return tree['list'] as readonly Tree[];
+}
+
+interface ScanToken {
+  readonly start: number;
+  readonly end: number;
+  readonly tokenName: string;
+}
+
+/** Byte ranges of the comments in a text, by the server's own scanner. */
+export function commentRanges(text: string): readonly { readonly start: number; readonly end: number }[] {
+  if (text.includes('\0')) throw new RefusalError({ slug: 'invalid_text', subject: 'NUL character' });
+  const result = guarded(() => parserModule().scanSync(text)) as { tokens: readonly ScanToken[] };
+  return result.tokens
+    .filter((token) => token.tokenName === 'C_COMMENT' || token.tokenName === 'SQL_COMMENT')
+    .map((token) => ({ start: token.start, end: token.end }));
+}

@@ -1,0 +1,260 @@
+/**
+ * The relations of pg_catalog that an agent may read, each narrowed to what its identity may use. What has no entry is refused, above all
+ * statistics, other sessions' work, role secrets, files, locks, replication and large objects.
+ */
+import { quoteLiteral } from './identifiers.ts';
+import { listedSettings, isSettingReadable } from './settings-list.ts';
+import { blank, EMPTY, filtered, onlyWhere, type SystemRelationRule, WHOLE } from './system-relation-rule.ts';
+import { FIRST_USER_OID, type VisibleObjects } from './visible-objects.ts';
+import {
+  CATALOG_OIDS,
+  dependsOnlyOnVisible,
+  isAddressVisible,
+  isAnyOf,
+  isColumnPlain,
+  isColumnVisible,
+  isExtensionVisible,
+  isVisible,
+} from './visible-predicates.ts';
+
+const ZERO_XID = `'0'::pg_catalog.xid`;
+const BUILTIN = `'${FIRST_USER_OID}'::pg_catalog.oid`;
+
+/** (schema, name) pairs of visible relations: for views that know names only. */
+export function visibleRelationNames(visible: VisibleObjects): string {
+  return `(SELECT n.nspname, c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE ${isVisible('relationOrIndex', 'c.oid', visible)})`;
+}
+
+function ownRoleOnly(column: string): string {
+  return onlyWhere(`x.${column} = current_user`, column, 'NULL');
+}
+
+/** Objects of an installation that carry a schema: PostgreSQL's own and those of visible schemas. */
+function inVisibleSchema(namespaceColumn: string): (visible: VisibleObjects) => string {
+  return (visible) => `(x.oid < ${BUILTIN} OR ${isAnyOf(`x.${namespaceColumn}`, visible.schemaOids)})`;
+}
+
+function classColumns(visible: VisibleObjects): Readonly<Record<string, string>> {
+  const countable = isAnyOf('x.oid', visible.countableOids);
+  const builtin = `x.oid < ${BUILTIN}`;
+  const checks = visibleCheckCounts(visible);
+  return {
+    relfilenode: '0::pg_catalog.oid',
+    relpages: onlyWhere(countable, 'relpages', '0'),
+    reltuples: onlyWhere(countable, 'reltuples', "'-1'::pg_catalog.float4"),
+    relallvisible: onlyWhere(countable, 'relallvisible', '0'),
+    relallfrozen: onlyWhere(countable, 'relallfrozen', '0'),
+    reltoastrelid: '0::pg_catalog.oid',
+    relchecks: `CASE ${checks} WHEN ${builtin} THEN x.relchecks ELSE '0'::pg_catalog.int2 END`,
+    relhastriggers: 'false',
+    relrowsecurity: 'false',
+    relforcerowsecurity: 'false',
+    relrewrite: '0::pg_catalog.oid',
+    relfrozenxid: ZERO_XID,
+    relminmxid: ZERO_XID,
+    relacl: blank('relacl'),
+    reloptions: onlyWhere(builtin, 'reloptions', 'NULL'),
+    relpartbound: onlyWhere(isVisible('wholeRelation', 'x.oid', visible), 'relpartbound', 'NULL'),
+  };
+}
+
+/** `WHEN x.oid = ANY (...) THEN n` for relations by their number of visible CHECK constraints. */
+function visibleCheckCounts(visible: VisibleObjects): string {
+  const constraints = new Set(visible.constraintOids);
+  const byCount = new Map<number, number[]>();
+  for (const oid of visible.relationOids) {
+    const relation = visible.catalog.relationByOid.get(oid);
+    const count = relation?.constraints.filter((one) => one.kind === 'c' && constraints.has(one.oid)).length ?? 0;
+    if (count > 0) byCount.set(count, [...(byCount.get(count) ?? []), oid]);
+  }
+  return [...byCount]
+    .map(([count, oids]) => `WHEN ${isAnyOf('x.oid', oids)} THEN '${count}'::pg_catalog.int2`)
+    .join(' ');
+}
+
+function attributeColumns(visible: VisibleObjects): Readonly<Record<string, string>> {
+  const plain = isColumnPlain('x.attrelid', 'x.attnum', visible);
+  return {
+    attacl: blank('attacl'),
+    attfdwoptions: blank('attfdwoptions'),
+    // The default at the time of ADD COLUMN: a value of the column.
+    attmissingval: blank('attmissingval'),
+    atthasmissing: 'false',
+    atthasdef: onlyWhere(plain, 'atthasdef', 'false'),
+    attstattarget: blank('attstattarget'),
+  };
+}
+
+/** Condition over a row `x` of pg_attrdef: the column is plain, and so is all that its default or generation expression reads. */
+export function defaultCondition(visible: VisibleObjects): string {
+  const ofDefault = `h.classid = '${CATALOG_OIDS.attrdef}'::pg_catalog.oid AND h.objid = x.oid`;
+  // Before 15 the column itself, not its pg_attrdef row, depends on what a generation expression reads.
+  const ofColumn = `h.classid = '${CATALOG_OIDS.relation}'::pg_catalog.oid AND h.objid = x.adrelid AND h.objsubid = x.adnum AND h.refobjid = x.adrelid`;
+  const readsOther = `EXISTS (SELECT FROM pg_catalog.pg_depend AS h WHERE ((${ofDefault}) OR (${ofColumn})) AND h.refclassid = '${CATALOG_OIDS.relation}'::pg_catalog.oid AND h.refobjsubid > 0 AND NOT ${isColumnPlain('h.refobjid', 'h.refobjsubid', visible)})`;
+  return `${isColumnPlain('x.adrelid', 'x.adnum', visible)} AND NOT ${readsOther} AND ${dependsOnlyOnVisible(CATALOG_OIDS.attrdef, 'x.oid', visible)}`;
+}
+
+function constraintCondition(visible: VisibleObjects): string {
+  const ofColumn = `x.contype = 'n' AND x.conrelid <> 0 AND ${isColumnVisible('x.conrelid', 'x.conkey[1]', visible)}`;
+  const ofType = `x.contypid <> 0 AND ${isVisible('type', 'x.contypid', visible)}`;
+  const temporary = `x.conrelid = ANY (SELECT t.oid FROM pg_catalog.pg_class AS t WHERE t.relnamespace = pg_catalog.pg_my_temp_schema())`;
+  const visibleOne = `(${isVisible('constraint', 'x.oid', visible)} OR (${ofColumn}) OR (${ofType}) OR ${temporary})`;
+  return `${visibleOne} AND ${dependsOnlyOnVisible(CATALOG_OIDS.constraint, 'x.oid', visible)}`;
+}
+
+function settingNames(): string {
+  return listedSettings().filter(isSettingReadable).map(quoteLiteral).join(', ');
+}
+
+const OWN_ROLE = 'x.rolname = current_user';
+const OWN_USER = 'x.usename = current_user';
+
+const isOwnRelation =
+  (column: string) =>
+  (visible: VisibleObjects): string =>
+    isVisible('relation', `x.${column}`, visible);
+
+const byName =
+  (schema: string, name: string) =>
+  (visible: VisibleObjects): string =>
+    `(x.${schema}, x.${name}) IN ${visibleRelationNames(visible)}`;
+
+/** By relation name. */
+export const PG_CATALOG_RULES: Readonly<Record<string, SystemRelationRule>> = {
+  pg_class: filtered((v) => isVisible('relationOrIndex', 'x.oid', v), classColumns),
+  pg_attribute: filtered(
+    (v) => `NOT x.attisdropped AND ${isColumnVisible('x.attrelid', 'x.attnum', v)}`,
+    attributeColumns,
+  ),
+  pg_attrdef: filtered(defaultCondition),
+  pg_constraint: filtered(constraintCondition),
+  pg_index: filtered(
+    (v) =>
+      `${isVisible('index', 'x.indexrelid', v)} AND ${dependsOnlyOnVisible(CATALOG_OIDS.relation, 'x.indexrelid', v)}`,
+  ),
+  pg_inherits: filtered(
+    (v) => `${isVisible('relationOrIndex', 'x.inhrelid', v)} AND ${isVisible('relationOrIndex', 'x.inhparent', v)}`,
+  ),
+  pg_partitioned_table: filtered((v) => isVisible('wholeRelation', 'x.partrelid', v)),
+  pg_sequence: filtered(isOwnRelation('seqrelid')),
+  pg_type: filtered(
+    (v) => isVisible('type', 'x.oid', v),
+    () => ({ typacl: blank('typacl') }),
+  ),
+  pg_enum: filtered((v) => isVisible('type', 'x.enumtypid', v)),
+  pg_range: filtered((v) => isVisible('type', 'x.rngtypid', v)),
+  pg_proc: filtered(
+    (v) => isVisible('function', 'x.oid', v),
+    () => ({
+      prosrc: onlyWhere(`x.oid < ${BUILTIN}`, 'prosrc', 'NULL'),
+      probin: onlyWhere(`x.oid < ${BUILTIN}`, 'probin', 'NULL'),
+      prosqlbody: onlyWhere(`x.oid < ${BUILTIN}`, 'prosqlbody', 'NULL'),
+      proargdefaults: onlyWhere(`x.oid < ${BUILTIN}`, 'proargdefaults', 'NULL'),
+      proconfig: blank('proconfig'),
+      proacl: blank('proacl'),
+    }),
+  ),
+  pg_aggregate: filtered((v) => isVisible('function', 'x.aggfnoid::pg_catalog.oid', v)),
+  pg_operator: filtered((v) => isVisible('operator', 'x.oid', v)),
+  pg_opclass: filtered(inVisibleSchema('opcnamespace')),
+  pg_opfamily: filtered(inVisibleSchema('opfnamespace')),
+  pg_amop: filtered((v) => `x.oid < ${BUILTIN} AND ${isVisible('operator', 'x.amopopr', v)}`),
+  pg_amproc: filtered(() => `x.oid < ${BUILTIN}`),
+  pg_cast: filtered((v) => `${isVisible('type', 'x.castsource', v)} AND ${isVisible('type', 'x.casttarget', v)}`),
+  pg_am: WHOLE,
+  pg_collation: filtered(() => `x.oid < ${BUILTIN}`),
+  pg_conversion: filtered(() => `x.oid < ${BUILTIN}`),
+  pg_language: filtered(
+    () => `x.oid < ${BUILTIN}`,
+    () => ({ lanacl: blank('lanacl') }),
+  ),
+  pg_namespace: filtered(
+    (v) => isVisible('namespace', 'x.oid', v),
+    () => ({ nspacl: blank('nspacl') }),
+  ),
+  pg_description: filtered((v) => isAddressVisible('x.classoid', 'x.objoid', 'x.objsubid', v)),
+  pg_shdescription: filtered(
+    (v) => `x.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass AND ${isVisible('database', 'x.objoid', v)}`,
+  ),
+  pg_depend: filtered(
+    (v) =>
+      `${isAddressVisible('x.classid', 'x.objid', 'x.objsubid', v)} AND ${isAddressVisible('x.refclassid', 'x.refobjid', 'x.refobjsubid', v)}`,
+  ),
+  pg_extension: filtered(
+    (v) => isExtensionVisible('x', v),
+    () => ({ extconfig: blank('extconfig'), extcondition: blank('extcondition') }),
+  ),
+  pg_ts_config: filtered(() => `x.oid < ${BUILTIN}`),
+  pg_ts_config_map: filtered(() => `x.mapcfg < ${BUILTIN}`),
+  pg_ts_dict: filtered(() => `x.oid < ${BUILTIN}`),
+  pg_ts_parser: filtered(() => `x.oid < ${BUILTIN}`),
+  pg_ts_template: filtered(() => `x.oid < ${BUILTIN}`),
+  pg_tablespace: filtered(
+    () => `x.oid < ${BUILTIN}`,
+    () => ({ spcacl: blank('spcacl'), spcoptions: blank('spcoptions') }),
+  ),
+  pg_database: filtered(
+    () => 'x.datname = pg_catalog.current_database()',
+    () => ({ datacl: blank('datacl'), datfrozenxid: ZERO_XID, datminmxid: ZERO_XID }),
+  ),
+  pg_roles: filtered(
+    () => OWN_ROLE,
+    () => ({ rolpassword: blank('rolpassword'), rolconfig: blank('rolconfig'), rolvaliduntil: blank('rolvaliduntil') }),
+  ),
+  pg_user: filtered(
+    () => OWN_USER,
+    () => ({ passwd: blank('passwd'), useconfig: blank('useconfig'), valuntil: blank('valuntil') }),
+  ),
+  pg_settings: filtered(
+    () => `pg_catalog.lower(x.name) IN (${settingNames()})`,
+    () => ({ sourcefile: blank('sourcefile'), sourceline: blank('sourceline') }),
+  ),
+  pg_tables: filtered(byName('schemaname', 'tablename'), () => ({
+    tableowner: ownRoleOnly('tableowner'),
+    hasrules: 'false',
+    hastriggers: 'false',
+    rowsecurity: 'false',
+  })),
+  pg_views: filtered(byName('schemaname', 'viewname'), () => ({
+    viewowner: ownRoleOnly('viewowner'),
+    definition: blank('definition'),
+  })),
+  pg_matviews: filtered(byName('schemaname', 'matviewname'), () => ({
+    matviewowner: ownRoleOnly('matviewowner'),
+    definition: blank('definition'),
+  })),
+  pg_indexes: filtered((v) => `(x.schemaname, x.indexname) IN ${visibleRelationNames(v)}`),
+  pg_sequences: filtered(byName('schemaname', 'sequencename'), () => ({
+    sequenceowner: ownRoleOnly('sequenceowner'),
+    last_value: blank('last_value'),
+  })),
+  pg_timezone_names: WHOLE,
+  pg_timezone_abbrevs: WHOLE,
+
+  pg_auth_members: EMPTY,
+  pg_default_acl: EMPTY,
+  pg_event_trigger: EMPTY,
+  pg_foreign_data_wrapper: EMPTY,
+  pg_foreign_server: EMPTY,
+  pg_foreign_table: EMPTY,
+  pg_init_privs: EMPTY,
+  pg_policies: EMPTY,
+  pg_policy: EMPTY,
+  pg_publication: EMPTY,
+  pg_publication_namespace: EMPTY,
+  pg_publication_rel: EMPTY,
+  pg_publication_tables: EMPTY,
+  pg_rewrite: EMPTY,
+  pg_rules: EMPTY,
+  pg_seclabel: EMPTY,
+  pg_seclabels: EMPTY,
+  pg_shdepend: EMPTY,
+  pg_shseclabel: EMPTY,
+  pg_statistic_ext: EMPTY,
+  pg_subscription: EMPTY,
+  pg_subscription_rel: EMPTY,
+  pg_transform: EMPTY,
+  pg_trigger: EMPTY,
+  pg_user_mapping: EMPTY,
+  pg_user_mappings: EMPTY,
+};

@@ -1,0 +1,420 @@
+/** SELECT, VALUES, TABLE and set operations at every level: scopes, FROM, clauses, and the columns that the level above sees. */
+import {
+  LITERAL_UNKNOWN_TYPE,
+  NOTHING_READ,
+  combine,
+  walkExpression,
+  walkField,
+  walkList,
+  walkWindow,
+  type ExpressionInfo,
+} from './expression.ts';
+import {
+  CLAUSE_END,
+  TARGETS_END,
+  clauseEnd,
+  enclosingParenthesis,
+  firstToken,
+  keywordBefore,
+  textRange,
+} from './extents.ts';
+import { processFromClause } from './from-clause.ts';
+import { groupByPrimaryKey, addToGroupBy } from './group-by.ts';
+import { noteLeakyOuter, requestConditions, walkConjuncts } from './guard.ts';
+import { quoteIdentifier } from './identifiers.ts';
+import { processLocking } from './locking.ts';
+import { columnName } from './output-name.ts';
+import { parseExpression, parseTargets, type Tree } from './parser.ts';
+import { refuse } from './refusal.ts';
+import { newScope, withoutSiblings, type Guard, type Scope, type ScopeColumn } from './scope.ts';
+import { expandStars } from './star.ts';
+import { freshName, newFacts, replaceText, surroundText, type Context } from './statement-context.ts';
+import { asNode, listField, stringField, treeField, unwrap } from './tree-access.ts';
+import { processWith } from './with-clause.ts';
+import { wrapNode } from './wrap-node.ts';
+
+/** What a query offers to the level around it. */
+export interface QueryInfo {
+  readonly select: Tree;
+  readonly scope: Scope;
+  /** Output columns; their guards belong to this query's own level or to levels outside. */
+  readonly columns: readonly ScopeColumn[];
+  readonly complete: boolean;
+  /** The planner may merge it into the query around it: a plain SELECT without grouping, DISTINCT, LIMIT, set operation. */
+  readonly simple: boolean;
+  readonly leakyOuter: boolean;
+  readonly outerGuards: readonly Guard[];
+  readonly state: { fenced: boolean; readonly exports: Map<string, string>; readonly wrapped: Set<Tree> };
+}
+
+export interface QueryOptions {
+  readonly level: 'top' | 'nested';
+  /** Common table expressions of a surrounding statement (INSERT, UPDATE ...) that already has a scope. */
+  readonly scope?: Scope;
+}
+
+const KNOWN_FIELDS: ReadonlySet<string> = new Set([
+  'distinctClause',
+  'intoClause',
+  'targetList',
+  'fromClause',
+  'whereClause',
+  'groupClause',
+  'groupDistinct',
+  'groupAll',
+  'havingClause',
+  'windowClause',
+  'valuesLists',
+  'sortClause',
+  'limitOffset',
+  'limitCount',
+  'limitOption',
+  'lockingClause',
+  'withClause',
+  'op',
+  'all',
+  'larg',
+  'rarg',
+]);
+
+function refuseUnknownFields(select: Tree): void {
+  for (const key of Object.keys(select))
+    if (!KNOWN_FIELDS.has(key)) refuse('not_supported', { subject: `SELECT with ${key}` });
+}
+
+/** Walks one SelectStmt (its bare fields). `parent` is the level around it. */
+export function processQuery(
+  select: Tree,
+  parent: Scope | undefined,
+  context: Context,
+  options: QueryOptions,
+): QueryInfo {
+  refuseUnknownFields(select);
+  if (treeField(select, 'intoClause') !== undefined && options.level !== 'top')
+    refuse('not_supported', { subject: 'SELECT INTO' });
+  context.depth += 1;
+  if (context.depth > 400) refuse('too_complex');
+  const scope = newScope(parent);
+  const withClause = treeField(select, 'withClause');
+  if (withClause !== undefined) processWith(withClause, scope, context);
+  const operation = stringField(select, 'op') ?? 'SETOP_NONE';
+  const info =
+    operation !== 'SETOP_NONE'
+      ? processSetOperation(select, scope, context)
+      : listField(select, 'valuesLists').length > 0
+        ? processValues(select, scope, context)
+        : processPlainSelect(select, scope, context);
+  context.depth -= 1;
+  return info;
+}
+
+function finish(
+  select: Tree,
+  scope: Scope,
+  columns: readonly ScopeColumn[],
+  complete: boolean,
+  simple: boolean,
+): QueryInfo {
+  const state = { fenced: false, exports: new Map<string, string>(), wrapped: new Set<Tree>() };
+  return {
+    select,
+    scope,
+    columns,
+    complete,
+    simple,
+    state,
+    leakyOuter: scope.leakyOuter,
+    outerGuards: [...scope.outerGuards.values()].filter((guard) => guard.scope !== scope),
+  };
+}
+
+/** Where an own level ends, what it learnt of outer levels passes on to the level around it, if that is not the owner. */
+function inherit(scope: Scope, inner: QueryInfo): void {
+  for (const guard of inner.outerGuards) if (guard.scope !== scope) scope.outerGuards.set(guard.key, guard);
+  if (inner.leakyOuter) scope.leakyOuter = true;
+}
+
+function sortAndLimit(select: Tree, scope: Scope, context: Context): void {
+  for (const info of walkList(select, 'sortClause', scope, context)) noteLeakyOuter(scope, info);
+  for (const key of ['limitOffset', 'limitCount'])
+    noteLeakyOuter(scope, walkField(select, key, withoutSiblings(scope), context));
+}
+
+/** ORDER BY of a set operation names output columns or positions only. */
+function processSetOperation(select: Tree, scope: Scope, context: Context): QueryInfo {
+  const left = treeField(select, 'larg') ?? refuse('not_supported', { subject: 'set operation' });
+  const right = treeField(select, 'rarg') ?? refuse('not_supported', { subject: 'set operation' });
+  const arms = [left, right].map((arm) =>
+    processQuery(asNode(arm, 'SelectStmt') ?? arm, scope, context, { level: 'nested' }),
+  );
+  for (const arm of arms) inherit(scope, arm);
+  const [first, second] = arms;
+  const columns = (first?.columns ?? []).map((column, i) => {
+    const other = second?.columns[i];
+    return {
+      name: column.name,
+      typeOid: column.typeOid === other?.typeOid ? column.typeOid : undefined,
+      guards: [...column.guards, ...(other?.guards ?? [])],
+      leakproof: column.leakproof && other?.leakproof === true && column.typeOid === other.typeOid,
+    };
+  });
+  const output = newScope(scope.parent);
+  output.items.push({
+    alias: undefined,
+    columns: columns.map((c) => ({ ...c, guards: [] })),
+    complete: first?.complete === true,
+    replaced: false,
+    extras: () => [],
+    allGuards: [],
+  });
+  for (const [key, value] of scope.ctes) output.ctes.set(key, value);
+  for (const sort of listField(select, 'sortClause')) markOrdinal(asNode(sort, 'SortBy'), context);
+  sortAndLimit(select, output, context);
+  if (listField(select, 'lockingClause').length > 0)
+    refuse('not_supported', { subject: 'FOR UPDATE with a set operation' });
+  return finish(
+    select,
+    scope,
+    columns,
+    arms.every((arm) => arm.complete),
+    false,
+  );
+}
+
+function processValues(select: Tree, scope: Scope, context: Context): QueryInfo {
+  const rows = listField(select, 'valuesLists').map((row) =>
+    listField(asNode(row, 'List') ?? {}, 'items').map((item) => walkExpression(item, scope, context)),
+  );
+  for (const row of rows) for (const info of row) noteLeakyOuter(scope, info);
+  const width = rows[0]?.length ?? 0;
+  const columns = Array.from({ length: width }, (_, i) => {
+    const infos = rows.map((row) => row[i] ?? NOTHING_READ);
+    const types = new Set(infos.map((info) => info.typeOid));
+    const typeOid = types.size === 1 ? [...types][0] : undefined;
+    const all = combine(infos);
+    return {
+      name: `column${i + 1}`,
+      typeOid: typeOid === LITERAL_UNKNOWN_TYPE ? 25 : typeOid,
+      guards: all.guards,
+      leakproof: all.leakproof && typeOid !== undefined,
+    };
+  });
+  sortAndLimit(select, scope, context);
+  return finish(select, scope, columns, true, false);
+}
+
+/** `ORDER BY 1`, `GROUP BY 1`: the integer is a position, so the answer depends on it. */
+function markOrdinal(content: Tree | undefined, context: Context): void {
+  const node = content === undefined ? undefined : treeField(content, 'node');
+  const constant = asNode(node, 'A_Const');
+  const location = constant?.['location'];
+  if (typeof location === 'number') context.sensitiveLiterals.add(context.source.at(location));
+}
+
+const WHERE = { opening: new Set(['WHERE']), ending: CLAUSE_END };
+const HAVING = { opening: new Set(['HAVING']), ending: CLAUSE_END };
+
+function processPlainSelect(select: Tree, scope: Scope, context: Context): QueryInfo {
+  processFromClause(select, scope, context);
+  const where = treeField(select, 'whereClause');
+  if (where !== undefined) noteLeakyOuter(scope, walkConjuncts(where, scope, context, WHERE));
+  const grouped = listField(select, 'groupClause').length > 0;
+  if (grouped) scope.ungrouped = [];
+  const targets = processTargets(select, scope, context);
+  const outputNames = new Set(targets.columns.map((column) => column.name));
+  for (const key of ['distinctClause', 'sortClause']) {
+    for (const element of listField(select, key)) {
+      markOrdinal(asNode(element, 'SortBy'), context);
+      if (Object.keys(element).length > 0) noteLeakyOuter(scope, walkSortKey(element, outputNames, scope, context));
+    }
+  }
+  const having = treeField(select, 'havingClause');
+  const havingGuards: Guard[] = [];
+  if (having !== undefined)
+    noteLeakyOuter(
+      scope,
+      walkConjuncts(having, scope, context, HAVING, (guards) => havingGuards.push(...guards)),
+    );
+  for (const window of listField(select, 'windowClause'))
+    for (const info of walkWindow(window, scope, context)) noteLeakyOuter(scope, info);
+  const ungrouped = scope.ungrouped;
+  scope.ungrouped = undefined;
+  if (grouped) groupBy(select, scope, context, ungrouped ?? [], havingGuards, outputNames);
+  for (const key of ['limitOffset', 'limitCount'])
+    noteLeakyOuter(scope, walkField(select, key, withoutSiblings(scope), context));
+  processLocking(select, scope);
+  const simple =
+    !grouped &&
+    having === undefined &&
+    !targets.aggregate &&
+    targets.complete &&
+    listField(select, 'targetList').length > 0 &&
+    ['distinctClause', 'limitOffset', 'limitCount', 'lockingClause'].every((key) => select[key] === undefined);
+  return finish(select, scope, targets.columns, targets.complete, simple);
+}
+
+/** ORDER BY and DISTINCT ON: a bare name that is an output column means that column, not one of FROM. */
+function walkSortKey(element: Tree, outputNames: ReadonlySet<string>, scope: Scope, context: Context): ExpressionInfo {
+  const node = treeField(asNode(element, 'SortBy') ?? {}, 'node');
+  const fields = listField(asNode(node, 'ColumnRef') ?? {}, 'fields');
+  const name = fields.length === 1 ? stringField(asNode(fields[0], 'String') ?? {}, 'sval') : undefined;
+  if (name !== undefined && outputNames.has(name)) return NOTHING_READ;
+  return walkExpression(element, scope, context);
+}
+
+function groupBy(
+  select: Tree,
+  scope: Scope,
+  context: Context,
+  ungrouped: NonNullable<Scope['ungrouped']>,
+  havingGuards: readonly Guard[],
+  outputNames: ReadonlySet<string>,
+): void {
+  const keys = listField(select, 'groupClause');
+  for (const key of keys) {
+    markOrdinal({ node: key }, context);
+    noteLeakyOuter(scope, walkGroupKey(key, outputNames, scope, context));
+  }
+  groupByPrimaryKey(select, scope, context, ungrouped);
+  for (const condition of requestConditions(havingGuards))
+    addToGroupBy(select, condition.replace(/ IS NOT FALSE$/, ''), context);
+}
+
+/** GROUP BY prefers columns of FROM, falls back to output names. */
+function walkGroupKey(node: Tree, outputNames: ReadonlySet<string>, scope: Scope, context: Context): ExpressionInfo {
+  const [tag, content] = unwrap(node);
+  if (tag === 'GroupingSet')
+    return combine(listField(content, 'content').map((child) => walkGroupKey(child, outputNames, scope, context)));
+  if (tag === 'A_Const') {
+    markOrdinal({ node }, context);
+    return NOTHING_READ;
+  }
+  return walkExpression(node, scope, context);
+}
+
+interface Targets {
+  readonly columns: readonly ScopeColumn[];
+  readonly complete: boolean;
+  readonly aggregate: boolean;
+}
+
+function processTargets(select: Tree, scope: Scope, context: Context): Targets {
+  const columns: ScopeColumn[] = [];
+  let complete = true;
+  let aggregate = false;
+  for (const element of listField(select, 'targetList')) {
+    const target = asNode(element, 'ResTarget') ?? refuse('not_supported', { subject: 'a target' });
+    const star = expandStars(element, scope, context);
+    if (star !== undefined) {
+      columns.push(...star.columns);
+      complete &&= star.complete;
+      continue;
+    }
+    const value = treeField(target, 'val') ?? refuse('not_supported', { subject: 'a target' });
+    const info = walkExpression(value, scope, context);
+    noteLeakyOuter(scope, info);
+    aggregate ||= info.aggregate || context.setReturning.has(value);
+    columns.push({
+      name: stringField(target, 'name') ?? columnName(value),
+      typeOid: info.typeOid,
+      guards: info.aggregate ? [] : info.guards,
+      leakproof: info.leakproof,
+    });
+  }
+  return { columns, complete, aggregate };
+}
+
+/** UTF-16 offset behind the last token of a SELECT's target list. */
+function targetsEnd(select: Tree, context: Context): number {
+  const { source } = context;
+  const first = listField(select, 'targetList')[0];
+  const start = keywordBefore(source, firstToken(source, first) + 1, new Set(['SELECT', 'TABLE']));
+  const last = clauseEnd(source, start + 1, TARGETS_END);
+  return source.tokens[last]?.end ?? refuse('rewrite_uncertain');
+}
+
+/** Adds a flag to a simple query's output, so that the level above can test it. Gives the output's name. */
+export function exportFlag(query: QueryInfo, flag: string, context: Context): string {
+  const known = query.state.exports.get(flag);
+  if (known !== undefined) return known;
+  const name = freshName(context, 'flag');
+  query.state.exports.set(flag, name);
+  const end = targetsEnd(query.select, context);
+  context.deferred.push(() => {
+    const text = `${quoteIdentifier(flag)} AS ${quoteIdentifier(name)}`;
+    surroundText(context, { start: end, end }, '', `, ${text}`);
+    query.select['targetList'] = [...listField(query.select, 'targetList'), ...parseTargets(text)];
+  });
+  return name;
+}
+
+/** Keeps the planner from merging a query or pushing conditions into it: OFFSET 0, where it has no limit yet. */
+export function fenceQuery(query: QueryInfo, context: Context): void {
+  if (query.state.fenced) return;
+  query.state.fenced = true;
+  const { select } = query;
+  if (select['limitCount'] !== undefined || select['limitOffset'] !== undefined) return;
+  if (listField(select, 'lockingClause').length > 0)
+    refuse('not_supported', { subject: 'FOR UPDATE in a sub-query under a row filter' });
+  const close = enclosingParenthesis(context.source, select).last;
+  const at = context.source.tokens[close]?.start ?? refuse('rewrite_uncertain');
+  context.deferred.push(() => {
+    replaceText(context, { start: at, end: at }, ' OFFSET 0');
+    select['limitOffset'] = parseExpression('0');
+    select['limitOption'] = 'LIMIT_OPTION_COUNT';
+  });
+}
+
+/** Puts the output expressions of a simple query behind the flags of what they read. */
+export function wrapTargets(query: QueryInfo, context: Context): void {
+  const targets = listField(query.select, 'targetList');
+  query.columns.forEach((column, i) => {
+    const target = asNode(targets[i], 'ResTarget');
+    const value = target === undefined ? undefined : treeField(target, 'val');
+    if (column.guards.length === 0 || column.leakproof) return;
+    if (
+      target === undefined ||
+      value === undefined ||
+      targets.length !== query.columns.length ||
+      stringField(target, 'name') !== undefined
+    ) {
+      fenceQuery(query, context);
+      return;
+    }
+    if (query.state.wrapped.has(value)) return;
+    query.state.wrapped.add(value);
+    const first = firstToken(context.source, { location: target['location'] });
+    const range = { first, last: clauseEnd(context.source, first, TARGETS_END, true) };
+    wrapTarget(value, range, column.guards, context);
+  });
+}
+
+function wrapTarget(
+  value: Tree,
+  range: { first: number; last: number },
+  guards: readonly Guard[],
+  context: Context,
+): void {
+  const conditions = requestConditions(guards);
+  if (conditions.length === 0) return;
+  context.deferred.push(() => {
+    wrapNode(
+      value,
+      textRange(context.source, range),
+      (inner) => `CASE WHEN ${conditions.join(' AND ')} THEN (${inner}) END`,
+      context,
+    );
+  });
+}
+
+/** Facts of a statement nested in another one (a data-modifying CTE, the subject of EXPLAIN): guardrails see each on its own. */
+export function withNestedFacts<T>(context: Context, command: string, walk: () => T): T {
+  const outer = context.facts;
+  const own = newFacts(command);
+  context.facts = own;
+  const result = walk();
+  context.nested.push(own);
+  context.facts = outer;
+  for (const key of ['relations', 'columns', 'functions'] as const) for (const value of own[key]) outer[key].add(value);
+  return result;
+}

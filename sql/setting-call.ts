@@ -1,0 +1,50 @@
+/** current_setting and set_config: literal names only, by the table of settings; the session learns what was set. */
+import { stringLiteral } from './function-call.ts';
+import { markSensitive } from './expression.ts';
+import type { Tree } from './parser.ts';
+import { refuse } from './refusal.ts';
+import { decideSetting, isSettingReadable, parseSearchPath, settingRule } from './settings-list.ts';
+import type { Context } from './statement-context.ts';
+import { asNode, locationOf, nameList } from './tree-access.ts';
+
+/** The context that settings are decided in. */
+export function settingContext(context: Context): {
+  readonly schemas: readonly string[];
+  readonly statementTimeoutMs: number | undefined;
+  readonly readOnly: boolean;
+} {
+  const { access } = context.input;
+  return {
+    schemas: access.schemas,
+    statementTimeoutMs: access.statementTimeoutMs,
+    readOnly: !access.grantsWrite && !access.allowedCommands.has('CREATE TEMPORARY TABLE'),
+  };
+}
+
+export function settingCall(content: Tree, args: readonly Tree[], context: Context): void {
+  const function_ = nameList(content, 'funcname').at(-1) ?? '';
+  const location = locationOf(content);
+  const name = stringLiteral(args[0]);
+  if (name === undefined)
+    return refuse('setting_not_allowed', {
+      subject: function_,
+      advice: 'write the name of the setting as a literal',
+      location,
+    });
+  markSensitive(context, args[0]);
+  if (function_ === 'current_setting') {
+    if (!isSettingReadable(name)) refuse('setting_not_allowed', { subject: name, location });
+    return;
+  }
+  const value = stringLiteral(args[1]);
+  const isLocal = asNode(args[2], 'A_Const')?.['boolval'];
+  if (value === undefined || isLocal === undefined)
+    return refuse('setting_not_allowed', { subject: name, advice: 'write the value as a literal', location });
+  markSensitive(context, args[1]);
+  const local = typeof isLocal === 'object' && isLocal !== null && 'boolval' in isLocal && isLocal.boolval === true;
+  const verdict = decideSetting(name, value, settingContext(context));
+  if (verdict.kind === 'refused') refuse('setting_not_allowed', { subject: name, advice: verdict.advice, location });
+  if (settingRule(name).kind === 'searchPath') {
+    context.effects.push({ kind: 'searchPath', schemas: parseSearchPath(value) ?? [], local });
+  } else context.effects.push({ kind: 'set', name, value, local });
+}

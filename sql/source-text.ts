@@ -1,0 +1,112 @@
+import { commentRanges, parserIsWornOut } from './parser.ts';
+import { refuse } from './refusal.ts';
+import { tokenize, type Token } from './tokens.ts';
+
+/**
+ * The agent's text with comments blanked to spaces, and the look-ups between the tree's byte offsets, UTF-16 offsets and tokens.
+ * Blanking keeps every UTF-16 offset; it cannot change the tree (measured) and lets nothing hide in a comment.
+ */
+export interface SourceText {
+  readonly text: string;
+  readonly tokens: readonly Token[];
+  /** UTF-16 offset of a byte offset. */
+  at(byteOffset: number): number;
+  /** Index of the token that starts at, or holds, a byte offset. */
+  tokenAt(byteOffset: number): number;
+  /** Index of the token that starts at or after a UTF-16 offset. */
+  tokenFrom(offset: number): number;
+  /** Index of the token that closes the parenthesis opened at this index (and the reverse); -1 where unmatched. */
+  readonly partner: Int32Array;
+  /** Parenthesis depth of each token; an opening token has the depth outside of it. */
+  readonly depth: Int32Array;
+}
+
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return false;
+  return true;
+}
+
+function byteMap(text: string): Int32Array {
+  const map = new Int32Array(Buffer.byteLength(text) + 1);
+  let byte = 0;
+  for (let i = 0; i < text.length; ) {
+    const codePoint = text.codePointAt(i) ?? 0;
+    const bytes = codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4;
+    for (let k = 0; k < bytes; k++) map[byte + k] = i;
+    byte += bytes;
+    i += codePoint > 0xffff ? 2 : 1;
+  }
+  map[byte] = text.length;
+  return map;
+}
+
+/** Replaces every comment by spaces, by the server's own scanner; line breaks stay. */
+export function blankComments(text: string): string {
+  if (!text.includes('--') && !text.includes('/*')) return text;
+  if (parserIsWornOut()) refuse('too_complex');
+  const ascii = isAscii(text);
+  const map = ascii ? undefined : byteMap(text);
+  let result = '';
+  let copied = 0;
+  for (const range of commentRanges(text)) {
+    const start = map === undefined ? range.start : (map[range.start] ?? 0);
+    const end = map === undefined ? range.end : (map[range.end] ?? text.length);
+    result += text.slice(copied, start) + text.slice(start, end).replace(/[^\r\n]/g, ' ');
+    copied = end;
+  }
+  return result + text.slice(copied);
+}
+
+function match(tokens: readonly Token[]): { partner: Int32Array; depth: Int32Array } {
+  const partner = new Int32Array(tokens.length).fill(-1);
+  const depth = new Int32Array(tokens.length);
+  const open: number[] = [];
+  tokens.forEach((token, index) => {
+    if (token.kind === 'close') {
+      const start = open.pop();
+      if (start !== undefined) {
+        partner[start] = index;
+        partner[index] = start;
+      }
+    }
+    depth[index] = open.length;
+    if (token.kind === 'open') open.push(index);
+  });
+  return { partner, depth };
+}
+
+function lowerBound(tokens: readonly Token[], offset: number): number {
+  let low = 0;
+  let high = tokens.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((tokens[middle]?.end ?? 0) <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Prepares a comment-free text for splicing. Tokens are made on first use: most look-ups of plain statements need few. */
+export function sourceText(text: string): SourceText {
+  const map = isAscii(text) ? undefined : byteMap(text);
+  const at = (byteOffset: number): number => (map === undefined ? byteOffset : (map[byteOffset] ?? text.length));
+  let tokens: readonly Token[] | undefined;
+  let structure: { partner: Int32Array; depth: Int32Array } | undefined;
+  const allTokens = (): readonly Token[] => (tokens ??= tokenize(text));
+  const allStructure = (): { partner: Int32Array; depth: Int32Array } => (structure ??= match(allTokens()));
+  return {
+    text,
+    at,
+    get tokens() {
+      return allTokens();
+    },
+    get partner() {
+      return allStructure().partner;
+    },
+    get depth() {
+      return allStructure().depth;
+    },
+    tokenAt: (byteOffset) => lowerBound(allTokens(), at(byteOffset)),
+    tokenFrom: (offset) => lowerBound(allTokens(), offset),
+  };
+}

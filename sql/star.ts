@@ -1,0 +1,76 @@
+/** `*` and `alias.*` in target lists: passed through, or written out where columns of ours must not show. */
+import { noteColumn, noteOuterGuards } from './column-reference.ts';
+import { nameRange, textRange } from './extents.ts';
+import { starOf } from './from-clause.ts';
+import { quoteIdentifier } from './identifiers.ts';
+import { parseTargets, type Tree } from './parser.ts';
+import { refuse } from './refusal.ts';
+import { resolveItem, type FromItem, type Scope, type ScopeColumn, type StarEntry } from './scope.ts';
+import { become, replaceText, type Context } from './statement-context.ts';
+import { asNode, listField, locationOf, nameList, treeField } from './tree-access.ts';
+
+export interface ExpandedStar {
+  readonly columns: readonly ScopeColumn[];
+  readonly complete: boolean;
+}
+
+function entriesSql(entries: readonly StarEntry[]): string {
+  return entries
+    .map((entry) =>
+      entry.kind === 'column'
+        ? entry.sql
+        : entry.item.alias === undefined
+          ? refuse('rewrite_uncertain')
+          : `${quoteIdentifier(entry.item.alias)}.*`,
+    )
+    .join(', ');
+}
+
+function itemsOf(entries: readonly StarEntry[], scope: Scope): readonly FromItem[] {
+  const items = entries.map((entry) => entry.item).filter((item) => item !== undefined);
+  return entries.some((entry) => entry.item === undefined) ? [...items, ...scope.items] : items;
+}
+
+/** Splices a list of targets in the place of one `*` target; nested lists are flattened when the tree is compared. */
+function replaceStar(element: Tree, location: number, sql: string, context: Context): void {
+  // `TABLE t` has a star without a place in the text; the reference writes `SELECT *` there, and there are no extras to hide.
+  if (location <= 0) refuse('not_supported', { subject: 'TABLE with a guarded condition' });
+  replaceText(context, textRange(context.source, nameRange(context.source, location)), sql);
+  become(element, { PosternTargets: { targets: parseTargets(sql) } });
+}
+
+/** Handles a star target; `undefined` if the element is none. Throws RefusalError. */
+export function expandStars(element: Tree, scope: Scope, context: Context): ExpandedStar | undefined {
+  const target = asNode(element, 'ResTarget') ?? {};
+  const reference = asNode(treeField(target, 'val'), 'ColumnRef');
+  if (reference === undefined || !listField(reference, 'fields').some((field) => asNode(field, 'A_Star') !== undefined))
+    return undefined;
+  const names = nameList(reference, 'fields');
+  const location = locationOf(reference);
+  const name = names.at(-1);
+  const schema = names.length > 1 ? names.at(-2) : undefined;
+  const found = name === undefined ? undefined : resolveItem(scope, name, schema);
+  if (name !== undefined && found === undefined) return { columns: [], complete: false };
+  const entries = found === undefined ? scope.star : starOf(found.item);
+  const qualifiedReplaced = schema !== undefined && found?.item.replaced === true;
+  const columns: ScopeColumn[] = [];
+  for (const entry of entries) {
+    const listed = entry.kind === 'column' ? [entry.column] : entry.item.columns;
+    for (const column of listed) {
+      if (column.unreadable !== undefined)
+        refuse('column_not_readable', { subject: column.name, advice: 'name the columns you may read', location });
+      noteColumn(context, entry.item, column);
+      noteOuterGuards(scope, column.guards);
+      if (scope.ungrouped !== undefined && scope.aggregateDepth === 0 && entry.item !== undefined)
+        scope.ungrouped.push({ item: entry.item, name: column.name, location: undefined });
+      columns.push(column);
+    }
+  }
+  context.deferred.push(() => {
+    const hasExtras = itemsOf(entries, scope).some((item) => item.extras().length > 0);
+    if (hasExtras) replaceStar(element, location, entriesSql(entries), context);
+    else if (qualifiedReplaced && name !== undefined)
+      replaceStar(element, location, `${quoteIdentifier(name)}.*`, context);
+  });
+  return { columns, complete: entries.every((entry) => entry.kind === 'column') };
+}

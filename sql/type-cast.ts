@@ -1,0 +1,189 @@
+/** Casts and type names: built-in types, granted ones, and the reg* types that would otherwise list every name in the catalog. */
+import { displayQualified } from './identifiers.ts';
+import { isSystemSchema, qualifiedKey, type CatalogType, type Oid } from './catalog.ts';
+import { checkDomain } from './domain-check.ts';
+import { markSensitive, walkField, type ExpressionInfo } from './expression.ts';
+import { balanced, firstToken, textRange, type TokenRange } from './extents.ts';
+import { isLeakproofCast } from './leakproof.ts';
+import { visibleRegLiteral, wrapRegCast } from './oid-functions.ts';
+import type { Tree } from './parser.ts';
+import { refuse } from './refusal.ts';
+import type { Scope } from './scope.ts';
+import type { Context } from './statement-context.ts';
+import { wrapNode } from './wrap-node.ts';
+import { asNode, listField, locationOf, nameList, stringField, treeField } from './tree-access.ts';
+
+const REG_TYPES: ReadonlySet<string> = new Set([
+  'regclass',
+  'regtype',
+  'regproc',
+  'regprocedure',
+  'regoper',
+  'regoperator',
+  'regnamespace',
+  'regrole',
+  'regconfig',
+  'regdictionary',
+  'regcollation',
+  'regdatabase',
+]);
+/** Pseudo-types a cast may name harmlessly. */
+const PSEUDO_TYPES: ReadonlySet<string> = new Set(['void', 'unknown', 'record', 'cstring']);
+
+function findType(names: readonly string[], context: Context): CatalogType | undefined {
+  const { catalog, access, session } = context.input;
+  const name = names.at(-1) ?? '';
+  if (names.length > 1) return catalog.typeByName.get(qualifiedKey(names.at(-2) ?? '', name));
+  for (const schema of ['pg_catalog', ...session.searchPath, ...access.schemas]) {
+    const type = catalog.typeByName.get(qualifiedKey(schema, name));
+    if (type !== undefined) return type;
+  }
+  return undefined;
+}
+
+/** Refuses a cast to a type that is not allowed, by OID (a cast written as a call). */
+export function judgeCastTo(typeOid: Oid, location: number, context: Context): void {
+  const type = context.input.catalog.typeByOid.get(typeOid);
+  if (type === undefined) refuse('type_not_allowed', { subject: String(typeOid), location });
+  judgeType(type, location, context);
+}
+
+function judgeType(type: CatalogType, location: number, context: Context): void {
+  const { catalog, access } = context.input;
+  if (context.trusted) return;
+  const notAllowed = (advice: string): never =>
+    refuse('type_not_allowed', { subject: displayQualified(type.schema, type.name), advice, location });
+  const element = type.elementOid !== 0 && type.category === 'A' ? catalog.typeByOid.get(type.elementOid) : undefined;
+  if (element !== undefined) return judgeType(element, location, context);
+  if (type.extension !== undefined && access.functions.extensions.has(type.extension)) return;
+  switch (type.kind) {
+    case 'b':
+    case 'r':
+    case 'm':
+      if (type.schema !== 'pg_catalog')
+        notAllowed(
+          type.extension === undefined
+            ? 'it is not a built-in type'
+            : `ask for functions.allow: ["extension:${type.extension}"]`,
+        );
+      return;
+    case 'e':
+      if (!access.schemas.includes(type.schema)) notAllowed('it is not in a granted schema');
+      return;
+    case 'd':
+      if (isSystemSchema(type.schema)) return;
+      checkDomain(type, context);
+      return;
+    case 'p':
+      if (!PSEUDO_TYPES.has(type.name)) notAllowed('it is a pseudo-type');
+      return;
+    case 'c':
+      notAllowed('casts to a row type are not possible through the gate');
+  }
+}
+
+/** Resolves a TypeName and refuses types that are not allowed. The type's OID (the array's for `int[]`). */
+export function resolveTypeName(typeName: Tree, context: Context): Oid | undefined {
+  const content = asNode(typeName, 'TypeName') ?? typeName;
+  const location = locationOf(content);
+  if (content['pct_type'] === true) refuse('type_not_allowed', { subject: '%TYPE', location });
+  const names = nameList(content, 'names');
+  const type = findType(names, context);
+  if (type === undefined) {
+    return refuse('undefined_object', {
+      subject: `type "${names.join('.')}" does not exist`,
+      sqlstate: '42704',
+      location,
+    });
+  }
+  judgeType(type, location, context);
+  return listField(content, 'arrayBounds').length > 0 ? type.arrayOid || undefined : type.oid;
+}
+
+/** The whole `expr::type` or `CAST(expr AS type)` in the text. */
+function castRange(content: Tree, context: Context): TokenRange {
+  const { source } = context;
+  const operator = locationOf(content);
+  const typeName = treeField(content, 'typeName') ?? {};
+  if (operator > 0 && source.tokens[source.tokenAt(operator)]?.word === 'CAST') {
+    const first = source.tokenAt(operator);
+    return { first, last: source.partner[first + 1] ?? first };
+  }
+  let last = source.tokenAt(locationOf(typeName));
+  while (source.tokens[last + 1]?.kind === 'dot') last += 2;
+  const colon = source.tokenAt(operator);
+  let first = Math.min(firstToken(source, treeField(content, 'arg')), colon - 1);
+  for (let i = colon - 1; i >= first; i--) {
+    const partner = source.tokens[i]?.kind === 'close' ? (source.partner[i] ?? i) : i;
+    if (partner < first) first = partner;
+  }
+  const range = balanced(source, { first, last });
+  return range;
+}
+
+/** Walks a TypeCast. */
+export function typeCast(content: Tree, scope: Scope, context: Context, node: Tree): ExpressionInfo {
+  const typeName = treeField(content, 'typeName') ?? refuse('not_supported', { subject: 'a cast' });
+  const typeOid = resolveTypeName(typeName, context);
+  const argument = treeField(content, 'arg') ?? {};
+  const info = walkField(content, 'arg', scope, context);
+  const literal = asNode(argument, 'A_Const') !== undefined;
+  const type = context.input.catalog.typeByOid.get(typeOid ?? 0);
+  const element = type?.category === 'A' ? context.input.catalog.typeByOid.get(type.elementOid) : type;
+  if (element !== undefined && REG_TYPES.has(element.name))
+    return regCast(content, node, element.name, type !== element, info, context);
+  if (literal) return { ...info, leakproof: true, typeOid };
+  if (asNode(argument, 'ParamRef') !== undefined) return { ...info, leakproof: true, typeOid };
+  const safe =
+    info.typeOid !== undefined &&
+    typeOid !== undefined &&
+    isLeakproofCast(info.typeOid, typeOid, context.input.catalog);
+  return { ...info, leakproof: info.leakproof && safe, typeOid };
+}
+
+function regCast(
+  content: Tree,
+  node: Tree,
+  regType: string,
+  isArray: boolean,
+  info: ExpressionInfo,
+  context: Context,
+): ExpressionInfo {
+  const argument = treeField(content, 'arg') ?? {};
+  const literal = asNode(argument, 'A_Const');
+  if (isArray)
+    return refuse('type_not_allowed', {
+      subject: `${regType}[]`,
+      advice: 'cast element by element',
+      location: locationOf(content),
+    });
+  const text = stringField(treeField(literal ?? {}, 'sval') ?? {}, 'sval');
+  if (text !== undefined) {
+    markSensitive(context, argument);
+    const verdict = visibleRegLiteral(
+      regType,
+      text,
+      context.input.catalog,
+      context.input.session.searchPath,
+      context.visible(),
+      new Set(context.input.session.temporaryRelations.keys()),
+    );
+    if (verdict.kind === 'refused')
+      refuse('undefined_object', {
+        subject: verdict.message,
+        sqlstate: verdict.sqlstate,
+        location: locationOf(literal ?? {}),
+      });
+    return { ...info, leakproof: true };
+  }
+  const visible = context.visible();
+  context.deferred.push(() => {
+    wrapNode(
+      node,
+      textRange(context.source, castRange(content, context)),
+      (inner) => wrapRegCast(inner, regType, visible),
+      context,
+    );
+  });
+  return { ...info, leakproof: false, constant: false };
+}

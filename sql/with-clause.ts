@@ -1,0 +1,184 @@
+/** WITH: common table expressions with PostgreSQL's scoping (each sees those before it; RECURSIVE sees itself and all). */
+import { exportFlag, fenceQuery, processQuery, withNestedFacts, type QueryInfo } from './query.ts';
+import { columnName } from './output-name.ts';
+import { writeCommand, processWrite } from './write.ts';
+import type { Tree } from './parser.ts';
+import { refuse } from './refusal.ts';
+import { withoutSiblings, type CteEntry, type Guard, type Scope, type ScopeColumn } from './scope.ts';
+import type { Context } from './statement-context.ts';
+import { asNode, booleanField, listField, nameList, stringField, treeField, unwrap } from './tree-access.ts';
+
+function renamed(columns: readonly ScopeColumn[], names: readonly string[]): readonly ScopeColumn[] {
+  return columns.map((column, i) => ({ ...column, name: names[i] ?? column.name }));
+}
+
+/**
+ * Guards of a derived table's column as the level that refers to it must ask for them: through a flag added to the derived table's
+ * output, or, where the planner could only push conditions in, by a fence.
+ */
+export function derivedGuards(query: QueryInfo, columnIndex: number, scope: Scope, context: Context): readonly Guard[] {
+  const inner = query.columns[columnIndex]?.guards ?? [];
+  if (inner.length === 0) return [];
+  if (!query.simple) {
+    return [
+      {
+        scope,
+        key: query.state,
+        request: () => {
+          fenceQuery(query, context);
+          return undefined;
+        },
+      },
+    ];
+  }
+  return inner.map((guard) => ({
+    scope: guard.scope === query.scope || isInside(guard.scope, query.scope) ? scope : guard.scope,
+    key: guard.key,
+    request: () => {
+      const condition = guard.request();
+      if (condition === undefined) return undefined;
+      if (condition.kind === 'filter') return condition;
+      return { kind: 'flag' as const, name: exportFlag(query, condition.name, context) };
+    },
+  }));
+}
+
+/** The guard's level is this query's own or inside of it, not around it. */
+function isInside(level: Scope, query: Scope): boolean {
+  for (let outer = query.parent; outer !== undefined; outer = outer.parent) if (outer === level) return false;
+  return true;
+}
+
+function queryEntry(name: string, query: QueryInfo, columnNames: readonly string[], context: Context): CteEntry {
+  return {
+    name,
+    columns: renamed(
+      query.columns.map((column) => ({ ...column, guards: [] })),
+      columnNames,
+    ),
+    complete: query.complete,
+    extras: () => [...query.state.exports.values()],
+    guardsFor: (index, scope) => derivedGuards(query, index, scope, context),
+  };
+}
+
+/** What a recursive term sees of itself: the columns of its first term; nothing is ever pushed into it. */
+function processRecursive(
+  name: string,
+  select: Tree,
+  columnNames: readonly string[],
+  scope: Scope,
+  context: Context,
+): CteEntry {
+  const first = treeField(select, 'larg');
+  const aliases = columnNames;
+  const own: { columns: readonly ScopeColumn[]; complete: boolean } = {
+    columns: aliases.map((column) => ({ name: column, typeOid: undefined, guards: [], leakproof: true })),
+    complete: false,
+  };
+  const entry: CteEntry = {
+    name,
+    get columns() {
+      return own.columns;
+    },
+    get complete() {
+      return own.complete;
+    },
+    extras: () => [],
+    guardsFor: () => [],
+  };
+  if (first === undefined || stringField(select, 'op') === 'SETOP_NONE') {
+    const query = processQuery(select, scope, context, { level: 'nested' });
+    return queryEntry(name, query, columnNames, context);
+  }
+  // The first term gives the columns; the whole is then walked once, with the name visible inside.
+  own.columns = probeColumns(first, columnNames);
+  own.complete = own.columns.length > 0;
+  scope.ctes.set(name, entry);
+  const query = processQuery(select, withoutSiblings(scope), context, { level: 'nested' });
+  own.columns = renamed(
+    query.columns.map((column) => ({ ...column, guards: [], leakproof: true })),
+    columnNames,
+  );
+  own.complete = query.complete;
+  return entry;
+}
+
+/** Output names of a term by its targets alone; a star makes them unknown until the walk. */
+function probeColumns(term: Tree, columnNames: readonly string[]): readonly ScopeColumn[] {
+  const select = asNode(term, 'SelectStmt') ?? term;
+  const targets = listField(select, 'targetList');
+  const isStar = targets.some((target) =>
+    listField(asNode(treeField(asNode(target, 'ResTarget') ?? {}, 'val'), 'ColumnRef') ?? {}, 'fields').some(
+      (field) => asNode(field, 'A_Star') !== undefined,
+    ),
+  );
+  const count =
+    listField(select, 'valuesLists').length > 0
+      ? listField(asNode(listField(select, 'valuesLists')[0], 'List') ?? {}, 'items').length
+      : targets.length;
+  if (isStar || count === 0) return columnNames.length > 0 ? columnNames.map(plainColumn) : [];
+  return Array.from({ length: count }, (_, i) => plainColumn(columnNames[i] ?? targetName(targets[i], i)));
+}
+
+function targetName(target: Tree | undefined, index: number): string {
+  const content = asNode(target, 'ResTarget');
+  const value = content === undefined ? undefined : treeField(content, 'val');
+  if (content === undefined || value === undefined) return `column${index + 1}`;
+  return stringField(content, 'name') ?? columnName(value);
+}
+
+function plainColumn(name: string): ScopeColumn {
+  return { name, typeOid: undefined, guards: [], leakproof: true };
+}
+
+function refuseSearchCycle(cte: Tree): { readonly extra: readonly string[] } {
+  const search = treeField(cte, 'search_clause');
+  const cycle = treeField(cte, 'cycle_clause');
+  const names = [
+    stringField(search ?? {}, 'search_seq_column'),
+    stringField(cycle ?? {}, 'cycle_mark_column'),
+    stringField(cycle ?? {}, 'cycle_path_column'),
+  ];
+  return { extra: names.filter((name) => name !== undefined) };
+}
+
+/** Walks a WITH clause and adds its names to the level. */
+export function processWith(withClause: Tree, scope: Scope, context: Context): void {
+  const recursive = booleanField(withClause, 'recursive');
+  for (const element of listField(withClause, 'ctes')) {
+    const cte = asNode(element, 'CommonTableExpr') ?? refuse('not_supported', { subject: 'WITH' });
+    const name = stringField(cte, 'ctename') ?? '';
+    const columnNames = nameList(cte, 'aliascolnames');
+    const [tag, content] = unwrap(treeField(cte, 'ctequery') ?? {});
+    const { extra } = refuseSearchCycle(cte);
+    let entry: CteEntry;
+    if (tag === 'SelectStmt') {
+      entry =
+        recursive && stringField(content, 'op') !== 'SETOP_NONE'
+          ? processRecursive(name, content, columnNames, scope, context)
+          : queryEntry(
+              name,
+              processQuery(content, withoutSiblings(scope), context, { level: 'nested' }),
+              columnNames,
+              context,
+            );
+    } else {
+      const command = writeCommand(tag) ?? refuse('not_supported', { subject: `${tag} in WITH` });
+      const written = withNestedFacts(context, command, () =>
+        processWrite(tag, content, withoutSiblings(scope), context, 'nested'),
+      );
+      entry = {
+        name,
+        columns: renamed(written.columns, columnNames),
+        complete: written.complete,
+        extras: written.extras,
+        guardsFor: () => [],
+      };
+    }
+    scope.ctes.set(
+      name,
+      extra.length === 0 ? entry : { ...entry, columns: [...entry.columns, ...extra.map(plainColumn)] },
+    );
+  }
+}
