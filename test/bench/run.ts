@@ -1,0 +1,120 @@
+/**
+ * `npm run bench [-- --quick] [-- --only pgbench,bulk,decide,memory,start,loop]`: measures, prints, and (a full run only) writes
+ * figures.json and figures.md beside this file.
+ */
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { cpus, totalmem } from 'node:os';
+import { parseArgs, promisify } from 'node:util';
+import { indexCatalog } from '#sql/catalog.ts';
+import { readCatalog } from '#proxy/catalog-source.ts';
+import { readManifests } from '#proxy/manifests.ts';
+import pg from 'pg';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type PostgresServer } from '#test/postgres.ts';
+import { measureBulk } from './bulk.ts';
+import { measureDecide } from './decide.ts';
+import { measurePgbench } from './pgbench.ts';
+import { measureEventLoop, measureMemory, measureStart } from './process-figures.ts';
+import { DATABASE, isInstalled, manifests, startDatabase, startGate, startPgBouncer, type Target } from './servers.ts';
+import { type Figure, figureTable, meetsGoal } from './statistics.ts';
+
+const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } } });
+const quick = values.quick;
+const only = values.only?.split(',');
+const wants = (part: string): boolean => only === undefined || only.includes(part);
+const wideRows = quick ? 100_000 : 1_000_000;
+
+const run = promisify(execFile);
+const figures: Figure[] = [];
+const notRun: string[] = [];
+
+async function section(part: string, measure: () => Promise<readonly Figure[]>): Promise<void> {
+  if (!wants(part)) return;
+  console.log(`-- ${part}`);
+  const measured = await measure();
+  figures.push(...measured);
+  console.log(`${figureTable(measured)}\n`);
+}
+
+async function decideFigures(server: PostgresServer): Promise<readonly Figure[]> {
+  const client = new pg.Client({ connectionString: server.adminUrl(DATABASE) });
+  await client.connect();
+  const catalog = indexCatalog(
+    await readCatalog(async (sql) => (await client.query({ text: sql, rowMode: 'array' })).rows.map(textRow)),
+  );
+  await client.end();
+  const directory = await mkdtemp(join(tmpdir(), 'postern-bench-'));
+  const file = join(directory, 'shop.yaml');
+  await writeFile(file, manifests(server, { name: 'decide', auditRequired: false }));
+  const read = await readManifests(file);
+  await rm(directory, { recursive: true, force: true });
+  const connection = read.kind === 'loaded' ? read.manifests.connections[0] : undefined;
+  if (read.kind !== 'loaded' || connection === undefined) throw new Error('the manifests of the bench are not valid');
+  return measureDecide({ connection, policies: read.manifests.policies, catalog, count: quick ? 500 : 5_000 });
+}
+
+/** pg parses values; the catalog reader wants the text that the server sent. */
+function textRow(row: readonly unknown[]): readonly (string | undefined)[] {
+  return row.map((value) => (value === null ? undefined : String(value)));
+}
+
+async function comparisons(server: PostgresServer): Promise<void> {
+  if (!wants('pgbench') && !wants('bulk')) return;
+  if (!isInstalled('pgbouncer') || !isInstalled('pgbench')) {
+    notRun.push('pgbench and bulk: Debian packages pgbouncer and postgresql-contrib are not installed');
+    return;
+  }
+  const started: Target[] = [];
+  const keep = (target: Target): Target => {
+    started.push(target);
+    return target;
+  };
+  try {
+    const direct: Target = { name: 'direct', port: server.port, stop: async () => {} };
+    const bouncer = keep(await startPgBouncer(server));
+    const gate = keep(await startGate(server, { name: 'Postern', auditRequired: false }));
+    await section('pgbench', async () => {
+      const required = keep(await startGate(server, { name: 'Postern, audit required', auditRequired: true }));
+      const options = quick
+        ? { rounds: 1, seconds: 1, clients: [1, 8] }
+        : { rounds: 5, seconds: 4, clients: [1, 8, 32] };
+      return measurePgbench([direct, bouncer, gate, required], options);
+    });
+    await section('bulk', async () => {
+      const detectors = ['EmailAddress', 'CreditCard'];
+      const redacting = keep(await startGate(server, { name: 'redacting', auditRequired: false, redact: detectors }));
+      return measureBulk({ direct, bouncer, gate, redacting }, quick ? 1 : 7);
+    });
+  } finally {
+    for (const target of started) await target.stop();
+  }
+}
+
+await run(process.execPath, [new URL('../../hack/build.ts', import.meta.url).pathname]);
+const server = await startDatabase(wideRows);
+try {
+  await section('decide', () => decideFigures(server));
+  await section('start', () => measureStart(server, quick ? 3 : 15));
+  await section('loop', () => measureEventLoop(server));
+  await section('memory', () => measureMemory(server));
+  await comparisons(server);
+} finally {
+  await server.stop();
+}
+
+const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, ${(totalmem() / 2 ** 30).toFixed(0)} GB, Node ${process.versions.node}, PostgreSQL 18`;
+console.log(`${figureTable(figures)}\n\n${machine}`);
+for (const line of notRun) console.log(`not run: ${line}`);
+const missed = figures.filter((figure) => meetsGoal(figure) === false).length;
+console.log(`${figures.length} figures, ${missed} goals missed`);
+if (!quick && only === undefined) {
+  const folder = new URL('.', import.meta.url).pathname;
+  await writeFile(join(folder, 'figures.json'), `${JSON.stringify({ machine, figures, notRun }, undefined, 2)}\n`);
+  await writeFile(
+    join(folder, 'figures.md'),
+    `Measured with \`npm run bench\` on ${machine}.\n\n${figureTable(figures)}\n`,
+  );
+}
