@@ -182,7 +182,7 @@ describe('the view of a relation', () => {
     const result = effective([policy, other]);
     expect(result.kind === 'effective' && columnsOf(view(result.policy, 'public.customers'))).toEqual([
       'id',
-      'ssn:Redact',
+      'ssn:SetNull',
     ]);
   });
 
