@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PostgresServer } from '#test/postgres.ts';
+import type { Client } from 'pg';
 import { DEMO_STEPS, type DemoAgent, type DemoStep } from './demo-script.ts';
 import { paint, printStep } from './demo-print.ts';
 import { decisionsOf, sentStatements } from './demo-traces.ts';
@@ -151,7 +152,7 @@ async function playScript(gates: readonly Gate[], server: PostgresServer): Promi
 }
 
 interface Stage {
-  readonly client: import('pg').Client;
+  readonly client: Client;
   readonly gate: Gate;
   readonly server: PostgresServer;
 }
@@ -183,7 +184,7 @@ async function playStep(number: number, step: DemoStep, stage: Stage): Promise<v
 function printCell(value: unknown): string {
   if (value === null) return '∅';
   if (value instanceof Date) return value.toISOString().replace(/T00:00:00\.000Z$/, '');
-  return String(value);
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 function describe(error: unknown): string {

@@ -7,7 +7,7 @@ export function wrap(text: string, width: number): readonly string[] {
 
 function wrapLine(line: string, width: number): readonly string[] {
   const lines: string[] = [];
-  let rest = [...line];
+  let rest = Array.from(line);
   while (rest.length > width) {
     const space = rest.slice(0, width + 1).lastIndexOf(' ');
     const cut = space > width / 3 ? space : width;
@@ -49,7 +49,7 @@ export function table(
 }
 
 function shortened(text: string, width: number): string {
-  const characters = [...text.replaceAll('\n', ' ')];
+  const characters = Array.from(text.replaceAll('\n', ' '));
   return characters.length <= width ? characters.join('') : `${characters.slice(0, width - 1).join('')}…`;
 }
 
@@ -58,5 +58,5 @@ function padded(text: string, width: number): string {
 }
 
 function length(text: string): number {
-  return [...text].length;
+  return Array.from(text).length;
 }

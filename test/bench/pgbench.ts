@@ -26,13 +26,10 @@ export async function measurePgbench(targets: readonly Target[], options: Pgbenc
   try {
     for (const mode of ['simple', 'extended', 'prepared'] as const) {
       for (const clients of options.clients) {
-        const rates = new Map<string, number[]>(targets.map((target) => [target.name, []]));
-        for (let round = 0; round < options.rounds; round++) {
-          for (const target of targets) {
-            rates.get(target.name)?.push(await transactionsPerSecond(script, target, mode, clients, options.seconds));
-          }
-        }
-        figures.push(...ratios(mode, clients, new Map([...rates].map(([name, values]) => [name, median(values)]))));
+        const rates = await measureRates(targets, options, (target) =>
+          transactionsPerSecond(script, target, mode, clients, options.seconds),
+        );
+        figures.push(...ratios(mode, clients, rates));
         console.log(
           figures
             .slice(-3)
@@ -45,6 +42,19 @@ export async function measurePgbench(targets: readonly Target[], options: Pgbenc
     await rm(directory, { recursive: true, force: true });
   }
   return figures;
+}
+
+/** The median rate of each target, over rounds in which all take turns. */
+async function measureRates(
+  targets: readonly Target[],
+  options: PgbenchOptions,
+  measure: (target: Target) => Promise<number>,
+): Promise<ReadonlyMap<string, number>> {
+  const rates = new Map<string, number[]>(targets.map((target) => [target.name, []]));
+  for (let round = 0; round < options.rounds; round++) {
+    for (const target of targets) rates.get(target.name)?.push(await measure(target));
+  }
+  return new Map([...rates].map(([name, values]) => [name, median(values)]));
 }
 
 function ratios(mode: string, clients: number, rates: ReadonlyMap<string, number>): readonly Figure[] {

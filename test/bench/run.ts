@@ -43,7 +43,11 @@ async function decideFigures(server: PostgresServer): Promise<readonly Figure[]>
   const client = new pg.Client({ connectionString: server.adminUrl(DATABASE) });
   await client.connect();
   const catalog = indexCatalog(
-    await readCatalog(async (sql) => (await client.query({ text: sql, rowMode: 'array' })).rows.map(textRow)),
+    await readCatalog(async (sql) => {
+      // Values as the server printed them.
+      const text = { rowMode: 'array', types: { getTypeParser: () => String } } as const;
+      return (await client.query<(string | null)[]>({ text: sql, ...text })).rows;
+    }),
   );
   await client.end();
   const directory = await mkdtemp(join(tmpdir(), 'postern-bench-'));
@@ -54,11 +58,6 @@ async function decideFigures(server: PostgresServer): Promise<readonly Figure[]>
   const connection = read.kind === 'loaded' ? read.manifests.connections[0] : undefined;
   if (read.kind !== 'loaded' || connection === undefined) throw new Error('the manifests of the bench are not valid');
   return measureDecide({ connection, policies: read.manifests.policies, catalog, count: quick ? 500 : 5_000 });
-}
-
-/** pg parses values; the catalog reader wants the text that the server sent. */
-function textRow(row: readonly unknown[]): readonly (string | undefined)[] {
-  return row.map((value) => (value === null ? undefined : String(value)));
 }
 
 async function comparisons(server: PostgresServer): Promise<void> {
