@@ -3,7 +3,7 @@
  * statistics, other sessions' work, role secrets, files, locks, replication and large objects.
  */
 import { quoteLiteral } from './identifiers.ts';
-import { listedSettings, isSettingReadable } from './settings-list.ts';
+import { isSettingReadable, listedSettings } from './settings-list.ts';
 import { blank, EMPTY, filtered, onlyWhere, type SystemRelationRule, WHOLE } from './system-relation-rule.ts';
 import { FIRST_USER_OID, type VisibleObjects } from './visible-objects.ts';
 import {
@@ -102,8 +102,13 @@ function constraintCondition(visible: VisibleObjects): string {
   return `${visibleOne} AND ${dependsOnlyOnVisible(CATALOG_OIDS.constraint, 'x.oid', visible)}`;
 }
 
+/** Facts of the server that clients read and nobody can set, besides the settings an agent may change. */
+const FIXED_SETTINGS =
+  `block_size in_hot_standby integer_datetimes lc_collate lc_ctype max_connections max_function_args max_identifier_length
+  max_index_keys segment_size server_encoding server_version server_version_num wal_block_size`.split(/\s+/);
+
 function settingNames(): string {
-  return listedSettings().filter(isSettingReadable).map(quoteLiteral).join(', ');
+  return [...listedSettings(), ...FIXED_SETTINGS].filter(isSettingReadable).map(quoteLiteral).join(', ');
 }
 
 const OWN_ROLE = 'x.rolname = current_user';
