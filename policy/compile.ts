@@ -2,10 +2,11 @@ import type { Problem } from '#crds/decode.ts';
 import { type DatabaseAccessPolicy, qualifiedName } from '#crds/kinds.ts';
 import { compileRowFilter } from '#sql/filter.ts';
 import { compileGuardrails } from './guardrails.ts';
+import { patternProblems } from './patterns.ts';
 
 /**
- * What is wrong with a policy whoever asks and whatever the database holds: row filters that do not read, guardrails that do not
- * compile. For the loader: a policy with problems is not taken. Needs loadParser() and loadGuardrails().
+ * What is wrong with a policy whoever asks and whatever the database holds: row filters that do not read, guardrails and
+ * patterns that do not compile. For the loader: a policy with problems is not taken. Needs loadParser() and loadGuardrails().
  */
 export function policyProblems(policy: DatabaseAccessPolicy): readonly Problem[] {
   const filters = policy.spec.tables.flatMap((table, index) => {
@@ -14,5 +15,5 @@ export function policyProblems(policy: DatabaseAccessPolicy): readonly Problem[]
     return [{ path: `${qualifiedName(policy)}: spec.tables[${index}].rowFilter`, problem: compiled.problem }];
   });
   const guardrails = compileGuardrails(policy);
-  return guardrails.kind === 'invalid' ? [...filters, ...guardrails.problems] : filters;
+  return [...filters, ...(guardrails.kind === 'invalid' ? guardrails.problems : []), ...patternProblems(policy)];
 }

@@ -15,6 +15,14 @@ export function decideText(input: DecisionInput): TextDecision {
     return refuseText('statement_too_large', { limit: String(maxStatementBytes) }, policy);
   }
   const { catalog, access } = policy;
-  const analysis = analyzeText({ text, catalog, access, session, parameterTypeOids, checkToken, generation: input.policy.generation });
+  const analysis = analyzeText({
+    text,
+    catalog,
+    access,
+    session,
+    parameterTypeOids,
+    checkToken,
+    generation: input.policy.generation,
+  });
   return judgeAnalysis(text, analysis, policy);
 }

@@ -10,6 +10,7 @@ import type { CompiledGuardrail, EffectivePolicy, Limits, Redaction } from './ef
 import { compileGuardrails } from './guardrails.ts';
 import type { Identity } from './identity.ts';
 import { isAllowedWorkload, matchingPolicies, policiesOfConnection } from './match.ts';
+import { patternProblems } from './patterns.ts';
 import { denialFor, type ErrorDetail } from './reasons.ts';
 import {
   governedRelations,
@@ -61,7 +62,7 @@ export function effectivePolicy(input: EffectiveInput): EffectiveResult {
   }
   const guardrails = compileAll(matching);
   const built = buildViews(index, filters.filters, governedRelations(ofConnection, catalog), catalog);
-  const problems = [...guardrails.problems, ...built.problems];
+  const problems = [...guardrails.problems, ...matching.flatMap(patternProblems), ...built.problems];
   if (problems.length > 0) return { kind: 'invalid', problems };
   const redaction = combinedRedaction(matching);
   const limits = lowestLimits(matching);

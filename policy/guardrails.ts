@@ -4,6 +4,7 @@ import { type DatabaseAccessPolicy, type GuardrailSpec, qualifiedName } from '#c
 import type { StatementFacts } from '#sql/facts.ts';
 import type { CompiledGuardrail } from './effective-policy.ts';
 import type { Identity } from './identity.ts';
+import { loadPatterns } from './patterns.ts';
 
 /**
  * Guardrails: CEL expressions over `statement`, `identity` and `connection`. All are evaluated, for the statement and each one
@@ -15,8 +16,9 @@ type CelModule = {
 
 let environment: Environment | undefined;
 
-/** Loads the CEL library if a policy has guardrails; to be awaited before `effectivePolicy` and `policyProblems`. */
+/** Loads the libraries that these policies need (CEL, RE2); to be awaited before `effectivePolicy` and `policyProblems`. */
 export async function loadGuardrails(policies: readonly DatabaseAccessPolicy[]): Promise<void> {
+  await loadPatterns(policies);
   if (environment !== undefined || policies.every((policy) => policy.spec.guardrails.length === 0)) return;
   const cel: CelModule = await import('@marcbachmann/cel-js');
   environment = makeEnvironment(cel);

@@ -1,8 +1,9 @@
-import type { AcceptedStatement, SessionEffect, StatementAnalysis, TextAnalysis, TextPiece } from '#sql/analysis.ts';
+import type { AcceptedStatement, SessionEffect, StatementAnalysis, TextAnalysis } from '#sql/analysis.ts';
 import type { Facts } from '#sql/facts.ts';
 import { displayQualified } from '#sql/identifiers.ts';
 import type { Refusal, RefusalSlug } from '#sql/refusal.ts';
 import type { TableAction } from '#sql/relation-view.ts';
+import { printPieces } from '#sql/splice.ts';
 import type { Denial, StatementDecision, TextDecision } from './decision.ts';
 import type { EffectivePolicy } from './effective-policy.ts';
 import { judge, type Verdict } from './guardrails.ts';
@@ -47,7 +48,7 @@ export function judgeAnalysis(text: string, analysis: TextAnalysis, policy: Effe
   return {
     statements,
     denial: undefined,
-    forwardText: printPieces(text, analysis.pieces),
+    forwardText: printPieces(analysis.pieces, text),
     pieces: analysis.pieces,
     sensitiveLiterals: analysis.sensitiveLiterals,
   };
@@ -224,11 +225,6 @@ function positionOf(text: string, statement: Refusal): number | undefined {
   if (statement.location === undefined) return undefined;
   const before = Buffer.from(text).subarray(0, statement.location).toString();
   return [...before].length;
-}
-
-/** The text that the pieces make. */
-export function printPieces(text: string, pieces: readonly TextPiece[]): string {
-  return pieces.map((piece) => ('insert' in piece ? piece.insert : text.slice(piece.start, piece.end))).join('');
 }
 
 // --- Observe ---

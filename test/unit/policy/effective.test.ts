@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { DatabaseAccessPolicy } from '#crds/kinds.ts';
+import { policyProblems } from '#policy/compile.ts';
 import { effectivePolicy, type EffectiveResult } from '#policy/effective.ts';
 import type { EffectivePolicy } from '#policy/effective-policy.ts';
 import { loadGuardrails } from '#policy/guardrails.ts';
@@ -36,7 +37,12 @@ const CATALOG = sampleCatalog([
 
 beforeAll(async () => {
   await loadParser();
-  await loadGuardrails([samplePolicy({ guardrails: [{ name: 'x', when: 'true', action: 'Deny' }] })]);
+  await loadGuardrails([
+    samplePolicy({
+      guardrails: [{ name: 'x', when: 'true', action: 'Deny' }],
+      redact: { patterns: [{ name: 'x', regex: 'x' }] },
+    }),
+  ]);
 });
 
 function effective(
@@ -411,5 +417,30 @@ describe('what is neither table nor row', () => {
       kind: 'invalid',
       problems: [{ path: 'data/support: spec.guardrails[0].when' }],
     });
+  });
+
+  test.each([
+    ['a(?=b)', 'is not a regular expression of RE2: error parsing regexp: invalid or unsupported Perl syntax: `(?=`'],
+    ['x*', 'matches the empty text, so it would match everywhere'],
+  ])('a redaction pattern %s is a problem', (regex, problem) => {
+    expect(policyProblems(samplePolicy({ redact: { patterns: [{ name: 'p', regex }] } }))).toEqual([
+      { path: 'data/support: spec.redact.patterns[0].regex', problem },
+    ]);
+    expect(effective([samplePolicy({ redact: { patterns: [{ name: 'p', regex }] } })]).kind).toBe('invalid');
+  });
+
+  test('a policy is checked for what needs neither identity nor database', () => {
+    const policy = samplePolicy({
+      tables: [{ name: 'public.x', rowFilter: 'a = $1' }],
+      guardrails: [{ name: 'g', when: '1 + 1', action: 'Deny' }],
+    });
+    expect(policyProblems(policy)).toEqual([
+      { path: 'data/support: spec.tables[0].rowFilter', problem: 'parameters ($1) are not allowed' },
+      {
+        path: 'data/support: spec.guardrails[0].when',
+        problem: 'expected a CEL expression that is true or false, found int',
+      },
+    ]);
+    expect(policyProblems(samplePolicy({}))).toEqual([]);
   });
 });
