@@ -46,10 +46,6 @@ export class ByteQueue {
     return segments;
   }
 
-  clear(): void {
-    this.truncate(0);
-  }
-
   /** Forgets the bytes behind the first `length`. */
   truncate(length: number): void {
     this.#close();

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { parseSearchPath } from '#sql/settings-list.ts';
 import { denialFor } from '#policy/reasons.ts';
 import {
   decodeCommandComplete,
@@ -15,7 +16,7 @@ import { failingQuery } from './denials.ts';
 import type { FrameView } from './forward.ts';
 import { onRow } from './result-rows.ts';
 import { cleanNoticeFields } from './server-errors.ts';
-import { parseSearchPath, reportSearchPath, rollBack } from './session-names.ts';
+import { reportSearchPath, rollBack } from './session-names.ts';
 import { type Entry, expectReply, failSession, type SessionState } from './session-state.ts';
 import { endRun, endRuns, errorContext, onError } from './statement-end.ts';
 
@@ -233,7 +234,8 @@ function settle(state: SessionState, status: number): void {
     front.names = { ...front.names, atBegin: front.names.names };
   }
   if (state.reportedSearchPath !== undefined) {
-    front.names = reportSearchPath(front.names, parseSearchPath(state.reportedSearchPath));
+    const searchPath = parseSearchPath(state.reportedSearchPath);
+    if (searchPath !== undefined) front.names = reportSearchPath(front.names, searchPath);
     state.reportedSearchPath = undefined;
   }
   front.namesAtSync = front.names;

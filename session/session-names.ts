@@ -105,16 +105,6 @@ export function reportSearchPath(state: NamesState, searchPath: readonly string[
   return { ...withNames(state, { searchPath }), committedSearchPath: committed };
 }
 
-/** Reads the value of search_path as the server prints it: names parted by commas, quoted where needed. */
-export function parseSearchPath(value: string): readonly string[] {
-  const names: string[] = [];
-  for (const match of value.matchAll(/"((?:[^"]|"")*)"|([^\s,"]+)/g)) {
-    const quoted = match[1];
-    names.push(quoted === undefined ? (match[2] as string) : quoted.replaceAll('""', '"'));
-  }
-  return names.filter((name) => name !== '');
-}
-
 function setSearchPath(state: NamesState, searchPath: readonly string[], local: boolean): NamesState {
   const changed = withNames(state, { searchPath });
   return local ? changed : { ...changed, committedSearchPath: searchPath };

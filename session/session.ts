@@ -215,7 +215,13 @@ export class Session {
   #checkpoint(): Checkpoint | undefined {
     if (!this.#ports.audit.required) return undefined;
     const state = this.#state;
-    return { front: { ...state.front }, queueLength: state.queue.length, clientBytes: state.toClient.length };
+    return {
+      front: { ...state.front },
+      queueLength: state.queue.length,
+      clientBytes: state.toClient.length,
+      serverBytes: state.toServer.length,
+      passingCopyIn: state.passingCopyIn,
+    };
   }
 
   #restore(checkpoint: Checkpoint): void {
@@ -223,7 +229,8 @@ export class Session {
     const state = this.#state;
     state.queue.truncate(checkpoint.queueLength, (entry) => undoEntry(state, entry));
     state.front = checkpoint.front;
-    state.toServer.clear();
+    state.passingCopyIn = checkpoint.passingCopyIn;
+    state.toServer.truncate(checkpoint.serverBytes);
     state.toClient.truncate(checkpoint.clientBytes);
   }
 
@@ -238,7 +245,13 @@ export class Session {
 }
 
 type Checkpoint =
-  | { readonly front: FrontState; readonly queueLength: number; readonly clientBytes: number }
+  | {
+      readonly front: FrontState;
+      readonly queueLength: number;
+      readonly clientBytes: number;
+      readonly serverBytes: number;
+      readonly passingCopyIn: boolean;
+    }
   | undefined;
 
 function copyView(frame: FrameView): FrameView {

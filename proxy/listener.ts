@@ -1,0 +1,86 @@
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { DecisionCache } from '#session/decision-cache.ts';
+import { UsageLimits } from '#session/usage-limits.ts';
+import { CancelKeys } from './cancel.ts';
+import { Connection, type ConnectionRuntime } from './connection.ts';
+import type { ConnectionDependencies } from './connection-ports.ts';
+import { decideInProcess } from './decide.ts';
+import { RecordQueue } from './record-queue.ts';
+
+export interface ListenerOptions {
+  readonly host: string;
+  /** 0: the system chooses. */
+  readonly port: number;
+  readonly dependencies: ConnectionDependencies;
+}
+
+export interface ClientListener {
+  readonly address: AddressInfo;
+  /** Open client connections. */
+  readonly connectionCount: number;
+  /**
+   * Accepts nobody any more, ends sessions at the end of their transaction (57P01), the rest after `graceMs`, and writes what waits
+   * for the record. Resolves when all are gone.
+   */
+  close(graceMs: number): Promise<void>;
+}
+
+const CACHE_MAX_BYTES = 16 * 1024 * 1024;
+const CACHE_MAX_ENTRIES = 8_000;
+
+/** Listens and serves each client with its own session. Rejects with the system's error when the address cannot be bound. */
+export async function startListener(options: ListenerOptions): Promise<ClientListener> {
+  const { dependencies } = options;
+  const runtime: ConnectionRuntime = {
+    dependencies,
+    cache: new DecisionCache({ maxBytes: CACHE_MAX_BYTES, maxEntries: CACHE_MAX_ENTRIES }),
+    usage: new UsageLimits(),
+    cancels: new CancelKeys(),
+    records: new RecordQueue(dependencies.audit.sink),
+    decide: decideInProcess,
+  };
+  const connections = new Map<Connection, Socket>();
+  const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
+    const connection = new Connection(socket, runtime);
+    connections.set(connection, socket);
+    void connection.serve().finally(() => connections.delete(connection));
+  });
+  const address = await listen(server, options);
+  return {
+    address,
+    get connectionCount() {
+      return connections.size;
+    },
+    close: (graceMs) => closeAll({ server, connections, runtime, graceMs }),
+  };
+}
+
+async function listen(server: Server, options: ListenerOptions): Promise<AddressInfo> {
+  const { host, port } = options;
+  return await new Promise<AddressInfo>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, () => {
+      server.off('error', reject);
+      const bound = server.address();
+      if (bound === null || typeof bound === 'string') reject(new Error('the listener has no TCP address'));
+      else resolve(bound);
+    });
+  });
+}
+
+async function closeAll(options: {
+  readonly server: Server;
+  readonly connections: ReadonlyMap<Connection, Socket>;
+  readonly runtime: ConnectionRuntime;
+  readonly graceMs: number;
+}): Promise<void> {
+  const { server, connections, runtime, graceMs } = options;
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  for (const connection of connections.keys()) connection.drain();
+  const timer = setTimeout(() => {
+    for (const socket of connections.values()) socket.destroy();
+  }, graceMs);
+  await closed;
+  clearTimeout(timer);
+  runtime.records.flush();
+}
