@@ -13,6 +13,8 @@ export interface OidcOptions {
   readonly groupsClaim: string;
   /** Empty: from the issuer's discovery document. */
   readonly jwksUri: string;
+  /** Shortest time between two look-ups of keys that a token names and we lack; default 10 s. */
+  readonly cooldownMs?: number;
 }
 
 export type TokenResult =
@@ -44,6 +46,7 @@ const algorithms = [
 const maxTokenBytes = 16_384;
 const toleranceSeconds = 5;
 const fetchTimeoutMs = 5000;
+const defaultCooldownMs = 10_000;
 
 /** One verifier for each issuer: it keeps the keys, and asks for them again when a token names one it does not know. */
 export function createTokenVerifier(options: OidcOptions): TokenVerifier {
@@ -97,7 +100,7 @@ async function openKeys(options: OidcOptions): Promise<JWTVerifyGetKey> {
   const uri = options.jwksUri === '' ? await discoverKeys(options.issuer) : options.jwksUri;
   return createRemoteJWKSet(new URL(uri), {
     timeoutDuration: fetchTimeoutMs,
-    cooldownDuration: 10_000,
+    cooldownDuration: options.cooldownMs ?? defaultCooldownMs,
     cacheMaxAge: 600_000,
   });
 }

@@ -54,7 +54,7 @@ export function assembleWorld(manifests: Manifests, wanted: ConnectionName, fall
   if (spec.host.startsWith('/') && spec.tls.mode !== 'Disable') {
     problems.push(`${label(connection)}: spec.tls.mode: expected Disable, because host is a unix socket`);
   }
-  if (problems.length > 0) return { kind: 'invalid', problems };
+  if (problems.length > 0) return { kind: 'invalid', problems: [...new Set(problems)] };
   return {
     kind: 'assembled',
     world: {

@@ -1,0 +1,89 @@
+/** The program `postern`. Each command is a module of its own, loaded when it is asked for. Exit codes: 0, 1 failed, 2 usage. */
+import { Command, CommanderError } from 'commander';
+import { collect, UsageError } from './arguments.ts';
+import { version } from './version.ts';
+
+const program = new Command('postern')
+  .description('A side gate between an AI agent and a PostgreSQL database: scoped, masked at read, recorded.')
+  .version(version)
+  .showHelpAfterError('(postern help COMMAND shows what a command takes)')
+  .exitOverride();
+
+function addCommand(name: string): Command {
+  return program.command(name).exitOverride();
+}
+
+function withIdentity(command: Command): Command {
+  return command
+    .requiredOption(
+      '--manifests <path>',
+      'file or folder with DatabaseConnection, DatabaseAccessPolicy and Secret in YAML',
+    )
+    .requiredOption('--connection <ns/name>', 'the DatabaseConnection')
+    .requiredOption('--as <ns/serviceaccount>', 'who asks: namespace and service account')
+    .option('--group <group>', 'a group of the identity; may stand several times', collect, [])
+    .option('--claim <name=value>', 'a claim of the identity; may stand several times', collect, []);
+}
+
+withIdentity(addCommand('proxy'))
+  .description(
+    'Run the gate without a cluster: agents connect to it as to PostgreSQL. Reloads the manifests when they change.',
+  )
+  .option('--listen <host:port>', 'where agents connect', '127.0.0.1:5432')
+  .option('--tls-cert <file>', 'certificate in PEM for TLS towards agents')
+  .option('--tls-key <file>', 'its key in PEM')
+  .option('--audit-file <file>', 'where audit records go; without it they go to stdout')
+  .option('--admin <host:port>', 'where /livez, /readyz and /metrics are served', '127.0.0.1:19464')
+  .action(async (options) => {
+    const { runProxy } = await import('./proxy.ts');
+    process.exitCode = await runProxy(options);
+  });
+
+withIdentity(addCommand('check'))
+  .description('Decide one SQL text as the gate would: exit 0 allowed, 3 denied, 4 needs approval.')
+  .argument('<sql>', 'the statement')
+  .option('--json', 'print JSON')
+  .action(async (sql: string, options) => {
+    const { runCheck } = await import('./check.ts');
+    process.exitCode = await runCheck(sql, options);
+  });
+
+addCommand('demo')
+  .description(
+    'Start a database with sample data, the gate and a scripted agent; show what was allowed, masked and denied.',
+  )
+  .option('--once', 'exit when the script has run')
+  .action(async (options) => {
+    const { runDemo } = await import('./demo.ts');
+    process.exitCode = await runDemo(options);
+  });
+
+addCommand('verify')
+  .description(
+    'Check the hash chains of audit records: a changed, missing, reordered or cut-off line is found and named.',
+  )
+  .argument('<source>', 'a file or folder of records')
+  .option('--open', 'accept a chain whose process still runs')
+  .option('--json', 'print JSON')
+  .action(async (source: string, options) => {
+    const { runVerify } = await import('./verify.ts');
+    process.exitCode = await runVerify(source, options);
+  });
+
+/** Runs the command line; never rejects. */
+async function main(): Promise<void> {
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+    else if (error instanceof UsageError) {
+      process.stderr.write(`postern: ${error.message}\n`);
+      process.exitCode = 2;
+    } else {
+      process.stderr.write(`postern: ${error instanceof Error ? error.message : 'failed'}\n`);
+      process.exitCode = 1;
+    }
+  }
+}
+
+await main();
