@@ -24,6 +24,7 @@ export function noteOuterGuards(scope: Scope, guards: readonly Guard[]): void {
 
 /** Facts of reading a column: its name, and that a mask stood in. */
 export function noteColumn(context: Context, item: FromItem | undefined, column: ScopeColumn): void {
+  item?.used?.add(column.name);
   if (column.fact === undefined) return;
   context.facts.columns.add(column.fact);
   if (item?.view?.columns.some((c) => c.name === column.name && c.mask !== undefined) === true)
@@ -131,6 +132,7 @@ export function columnReference(content: Tree, scope: Scope, context: Context, n
     return foundColumn(found, scope, context, location);
   }
   if (found.kind === 'item') return wholeRow(found.item, scope, context, node, location);
+  context.hasUnresolved = true;
   noteOuterGuards(scope, found.guards);
   return { guards: found.guards, leakproof: false, typeOid: undefined, aggregate: false, constant: false };
 }
@@ -145,6 +147,7 @@ function starReference(
 ): ExpressionInfo {
   const location = locationOf(content);
   const name = names.at(-1);
+  context.hasUnresolved = true;
   if (name === undefined)
     return { guards: [], leakproof: false, typeOid: LITERAL_UNKNOWN_TYPE, aggregate: false, constant: false };
   const found = resolveItem(scope, name, names.length > 1 ? names[0] : undefined);

@@ -237,6 +237,7 @@ function mergeStar(
         if (guard.fence === undefined) guard.request();
         else guard.fence();
       }
+    for (const side of [...left.items, ...right.items]) side.used?.add(name);
     for (const side of sides) if (side?.fact !== undefined) context.facts.columns.add(side.fact);
     const column: ScopeColumn = {
       name,

@@ -16,6 +16,7 @@ import {
   enclosingParenthesis,
   firstToken,
   keywordBefore,
+  nameRange,
   textRange,
 } from './extents.ts';
 import { processFromClause } from './from-clause.ts';
@@ -29,7 +30,7 @@ import { refuse } from './refusal.ts';
 import { newScope, withoutSiblings, type Guard, type Scope, type ScopeColumn } from './scope.ts';
 import { expandStars } from './star.ts';
 import { freshName, newFacts, replaceText, surroundText, type Context } from './statement-context.ts';
-import { asNode, listField, stringField, treeField, unwrap } from './tree-access.ts';
+import { asNode, listField, locationOf, stringField, treeField, unwrap } from './tree-access.ts';
 import { processWith } from './with-clause.ts';
 import { wrapNode } from './wrap-node.ts';
 
@@ -312,6 +313,7 @@ function processTargets(select: Tree, scope: Scope, context: Context): Targets {
     }
     const value = treeField(target, 'val') ?? refuse('not_supported', { subject: 'a target' });
     const info = walkExpression(value, scope, context);
+    keepWholeRowName(target, value, context);
     noteLeakyOuter(scope, info);
     aggregate ||= info.aggregate || context.setReturning.has(value);
     columns.push({
@@ -322,6 +324,19 @@ function processTargets(select: Tree, scope: Scope, context: Context): Targets {
     });
   }
   return { columns, complete, aggregate };
+}
+
+/** A whole-row reference that is written out anew would lose its output name. */
+function keepWholeRowName(target: Tree, value: Tree, context: Context): void {
+  const reference = asNode(value, 'ColumnRef');
+  if (reference === undefined || stringField(target, 'name') !== undefined) return;
+  const name = columnName(value);
+  const { end } = textRange(context.source, nameRange(context.source, locationOf(reference)));
+  context.deferred.push(() => {
+    if (asNode(value, 'CaseExpr') === undefined) return;
+    surroundText(context, { start: end, end }, '', ` AS ${quoteIdentifier(name)}`);
+    target['name'] = name;
+  });
 }
 
 /** UTF-16 offset behind the last token of a SELECT's target list. */

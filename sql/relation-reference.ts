@@ -59,6 +59,8 @@ interface Extras {
   flag: string | undefined;
   fenced: boolean;
   readonly system: Set<string>;
+  /** Columns that something reads, by their own names. */
+  readonly used: Set<string>;
 }
 
 function cteItem(rangeVar: Tree, scope: Scope): FromItem | undefined {
@@ -292,7 +294,7 @@ function grantedItem(
   const expanded =
     relation.kind === 'v' && viewReadsGoverned(relation, context) ? expandView(relation, context) : undefined;
   const replaced = !view.isWhole || expanded !== undefined;
-  const extras: Extras = { flag: undefined, fenced: false, system: new Set() };
+  const extras: Extras = { flag: undefined, fenced: false, system: new Set(), used: new Set() };
   const guard: Guard | undefined =
     view.rowFilter === undefined && expanded?.guarded !== true
       ? undefined
@@ -348,6 +350,7 @@ function grantedItem(
     complete: true,
     view,
     replaced,
+    used: extras.used,
     allGuards: guards,
     relation: { schema: relation.schema, name: relation.name, oid: relation.oid, hasAlias },
     extras: () => [...(extras.flag === undefined ? [] : [extras.flag]), ...extras.system],
@@ -403,9 +406,15 @@ function viewSelect(
   reference: Reference,
   context: Context,
 ): string {
+  // A mask that nothing reads need not be computed, nor parsed again: the column keeps its place and type.
+  const allUsed = context.hasUnresolved || context.trusted || reference.renames.length > 0;
   const columns = view.columns.map((column) => {
     const name = quoteIdentifier(column.name);
-    return column.mask === undefined ? name : `${printExpression(column.mask.expression, quoteIdentifier)} AS ${name}`;
+    if (column.mask === undefined) return name;
+    const type = context.input.catalog.typeByOid.get(column.typeOid);
+    if (!allUsed && type !== undefined && !extras.used.has(column.name))
+      return `NULL::${quoteQualified(type.schema, type.name)} AS ${name}`;
+    return `${printExpression(column.mask.expression, quoteIdentifier)} AS ${name}`;
   });
   const filter = view.rowFilter === undefined ? undefined : printExpression(view.rowFilter.expression, quoteIdentifier);
   if (extras.flag !== undefined && filter !== undefined)

@@ -58,6 +58,8 @@ export interface FromItem {
   systemColumn?(name: string): ScopeColumn;
   /** Columns of ours that were added, which `*` and whole-row references must not show. */
   extras(): readonly string[];
+  /** Names of columns that something reads: masks of the others need not be computed. */
+  readonly used?: Set<string>;
   /** Guards of the whole item, for whole-row references. */
   readonly allGuards: readonly Guard[];
 }

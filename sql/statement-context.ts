@@ -67,6 +67,8 @@ export interface Context {
   readonly trusted: boolean;
   readonly visible: () => VisibleObjects;
   depth: number;
+  /** Some name was left to the server: nothing may be left out of a view. */
+  hasUnresolved: boolean;
   copy: 'in' | 'out' | undefined;
   explain: 'text' | 'json' | 'xml' | 'yaml' | undefined;
   /** RETURNING of a filtered write: columns added at the end, stripped by the session. */
