@@ -1,4 +1,4 @@
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { DecisionCache } from '#session/decision-cache.ts';
 import { UsageLimits } from '#session/usage-limits.ts';
 import { CancelKeys } from './cancel.ts';
@@ -7,15 +7,12 @@ import type { ConnectionDependencies } from './connection-ports.ts';
 import { decideInProcess } from './decide.ts';
 import { RecordQueue } from './record-queue.ts';
 
-export interface ListenerOptions {
-  readonly host: string;
-  /** 0: the system chooses. */
-  readonly port: number;
-  readonly dependencies: ConnectionDependencies;
-}
+/** Where clients connect: a TCP address (port 0: the system chooses), or the path of a unix socket. */
+export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
 export interface ClientListener {
-  readonly address: AddressInfo;
+  /** As bound. */
+  readonly address: ListenAddress;
   /** Open client connections. */
   readonly connectionCount: number;
   /**
@@ -29,8 +26,10 @@ const CACHE_MAX_BYTES = 16 * 1024 * 1024;
 const CACHE_MAX_ENTRIES = 8_000;
 
 /** Listens and serves each client with its own session. Rejects with the system's error when the address cannot be bound. */
-export async function startListener(options: ListenerOptions): Promise<ClientListener> {
-  const { dependencies } = options;
+export async function listenForClients(
+  asked: ListenAddress,
+  dependencies: ConnectionDependencies,
+): Promise<ClientListener> {
   const runtime: ConnectionRuntime = {
     dependencies,
     cache: new DecisionCache({ maxBytes: CACHE_MAX_BYTES, maxEntries: CACHE_MAX_ENTRIES }),
@@ -45,7 +44,7 @@ export async function startListener(options: ListenerOptions): Promise<ClientLis
     connections.set(connection, socket);
     void connection.serve().finally(() => connections.delete(connection));
   });
-  const address = await listen(server, options);
+  const address = await listen(server, asked);
   return {
     address,
     get connectionCount() {
@@ -55,17 +54,16 @@ export async function startListener(options: ListenerOptions): Promise<ClientLis
   };
 }
 
-async function listen(server: Server, options: ListenerOptions): Promise<AddressInfo> {
-  const { host, port } = options;
-  return await new Promise<AddressInfo>((resolve, reject) => {
+async function listen(server: Server, asked: ListenAddress): Promise<ListenAddress> {
+  await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ host, port }, () => {
+    server.listen(asked, () => {
       server.off('error', reject);
-      const bound = server.address();
-      if (bound === null || typeof bound === 'string') reject(new Error('the listener has no TCP address'));
-      else resolve(bound);
+      resolve();
     });
   });
+  const bound = server.address();
+  return typeof bound === 'object' && bound !== null ? { host: bound.address, port: bound.port } : asked;
 }
 
 async function closeAll(options: {
