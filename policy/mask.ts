@@ -187,14 +187,13 @@ function numericConstantFits(value: string, typmod: number): boolean {
 }
 
 // --- text ---
+// Operators are written as the functions behind them (`int4gt` for `>`): as safe as OPERATOR(pg_catalog.>) and shorter, and
+// every rewritten statement is parsed once more.
 
-/** The column as text; citext is binary-coercible to it. */
-function asText({ column }: MaskInput): readonly Piece[] {
-  return ['(', column, ')::pg_catalog.text'];
-}
-
-function nullGuard(input: MaskInput, pieces: readonly Piece[]): Built {
-  return { pieces: ['CASE WHEN ', input.column, ' IS NULL THEN NULL ELSE ', ...pieces, ' END'] };
+/** The column where text functions take it for text; other types cast (bpchar: without its blanks; citext is binary-coercible). */
+function asText({ column, type }: MaskInput): readonly Piece[] {
+  const isText = type.base.schema === 'pg_catalog' && (type.base.name === 'text' || type.base.name === 'varchar');
+  return isText ? [column] : ['(', column, ')::pg_catalog.text'];
 }
 
 function partial(mask: MaskSpec, input: MaskInput): Built {
@@ -204,61 +203,37 @@ function partial(mask: MaskSpec, input: MaskInput): Built {
   const kept = mask.keepFirst + mask.keepLast;
   const fill = quoteLiteral(mask.fill);
   const length: readonly Piece[] = ['pg_catalog.length(', ...value, ')'];
-  // As long as what is kept counts as shorter: otherwise such a value would come out whole.
-  const pieces: readonly Piece[] = [
-    'CASE WHEN ',
-    ...length,
-    ` OPERATOR(pg_catalog.<=) ${kept} THEN pg_catalog.repeat(${fill}, `,
-    ...length,
-    ') ELSE ',
-    'pg_catalog."left"(',
-    ...value,
-    `, ${mask.keepFirst}) OPERATOR(pg_catalog.||) pg_catalog.repeat(${fill}, `,
-    ...length,
-    ` OPERATOR(pg_catalog.-) ${kept}) OPERATOR(pg_catalog.||) pg_catalog."right"(`,
-    ...value,
-    `, ${mask.keepLast}) END`,
-  ];
-  return { pieces };
+  const all: readonly Piece[] = [`pg_catalog.repeat(${fill}, `, ...length, ')'];
+  if (kept === 0) return { pieces: all };
+  const first = mask.keepFirst === 0 ? [] : ['pg_catalog."left"(', ...value, `, ${mask.keepFirst}), `];
+  const last = mask.keepLast === 0 ? [] : [', pg_catalog."right"(', ...value, `, ${mask.keepLast})`];
+  return {
+    pieces: [
+      // As long as what is kept counts as shorter: otherwise such a value would come out whole. NULL takes the other way, too.
+      ...['CASE WHEN pg_catalog.int4gt(', ...length, `, ${kept}) THEN pg_catalog.concat(`],
+      ...[...first, `pg_catalog.repeat(${fill}, pg_catalog.int4mi(`, ...length, `, ${kept}))`, ...last, ') ELSE '],
+      ...[...all, ' END'],
+    ],
+  };
 }
 
-const EMAIL_GAP = '***';
+/** Longer than any address (RFC 5321: 64 + 1 + 255); a regular expression over a huge value could run out of memory. */
+const MAX_ADDRESS_BYTES = 320;
 
-/** One `@` with something on both sides and no white space; linear functions only, as a value may be large. */
+/** One `@` with something on both sides and no white space. */
 function email(_: MaskSpec, input: MaskInput): Built {
   if (input.type.family !== 'text') return { unfit: 'it reads a text' };
   if (!fitsLength(input.type, REDACTED.length)) return { unfit: `${REDACTED} has ${REDACTED.length} characters` };
   const value = asText(input);
-  const white = "E' \\t\\n\\r\\f\\x0b'";
-  const oneAt: readonly Piece[] = [
-    'pg_catalog.length(',
-    ...value,
-    ') OPERATOR(pg_catalog.-) pg_catalog.length(pg_catalog.replace(',
-    ...value,
-    ", '@', '')) OPERATOR(pg_catalog.=) 1",
-  ];
-  const part = (index: number): readonly Piece[] => ['pg_catalog.split_part(', ...value, `, '@', ${index})`];
-  const length = (pieces: readonly Piece[]): readonly Piece[] => ['pg_catalog.length(', ...pieces, ')'];
-  const noWhite: readonly Piece[] = [
-    ...length(['pg_catalog.translate(', ...value, `, ${white}, '')`]),
-    ' OPERATOR(pg_catalog.=) ',
-    ...length(value),
-  ];
-  return nullGuard(input, [
-    'CASE WHEN ',
-    ...oneAt,
-    ' AND ',
-    ...length(part(1)),
-    ' OPERATOR(pg_catalog.>) 0 AND ',
-    ...length(part(2)),
-    ' OPERATOR(pg_catalog.>) 0 AND ',
-    ...noWhite,
-    ' THEN pg_catalog."left"(',
-    ...value,
-    `, 1) OPERATOR(pg_catalog.||) '${EMAIL_GAP}@' OPERATOR(pg_catalog.||) `,
-    ...part(2),
-    ` ELSE ${quoteLiteral(REDACTED)} END`,
-  ]);
+  const redactedLiteral = quoteLiteral(REDACTED);
+  return {
+    pieces: [
+      ...['CASE WHEN ', input.column, ' IS NULL THEN NULL WHEN pg_catalog.int4gt(pg_catalog.octet_length(', ...value],
+      ...[`), ${MAX_ADDRESS_BYTES}) THEN ${redactedLiteral} WHEN pg_catalog.textregexeq(`, ...value],
+      ...[`, '^[^@[:space:]]+@[^@[:space:]]+$') THEN pg_catalog.concat(pg_catalog."left"(`, ...value],
+      ...[`, 1), '***@', pg_catalog.split_part(`, ...value, `, '@', 2)) ELSE ${redactedLiteral} END`],
+    ],
+  };
 }
 
 const HASH_LENGTH = 32;
@@ -274,34 +249,28 @@ function hash(_: MaskSpec, input: MaskInput): Built {
   if (type.family === 'text' && !fitsLength(type, HASH_LENGTH))
     return { unfit: `a token has ${HASH_LENGTH} characters` };
   const text = isCitext(type.base) ? ['pg_catalog.lower(', ...asText(input), ')'] : asText(input);
-  const pad = (setting: string): string => `pg_catalog.decode(pg_catalog.current_setting('${setting}'), 'hex')`;
-  return {
-    pieces: [
-      'pg_catalog."left"(pg_catalog.encode(pg_catalog.sha256(',
-      pad(MASK_KEY_OUTER_SETTING),
-      ' OPERATOR(pg_catalog.||) pg_catalog.sha256(',
-      pad(MASK_KEY_INNER_SETTING),
-      ' OPERATOR(pg_catalog.||) pg_catalog.convert_to(',
-      ...text,
-      ", pg_catalog.getdatabaseencoding()))), 'hex'), ",
-      `${HASH_LENGTH})`,
-    ],
-  };
+  const keyed = (setting: string, message: readonly Piece[]): readonly Piece[] => [
+    `pg_catalog.sha256(pg_catalog.byteacat(pg_catalog.decode(pg_catalog.current_setting('${setting}'), 'hex'), `,
+    ...message,
+    '))',
+  ];
+  const bytes: readonly Piece[] = ['pg_catalog.convert_to(', ...text, ', pg_catalog.getdatabaseencoding())'];
+  const digest = keyed(MASK_KEY_OUTER_SETTING, keyed(MASK_KEY_INNER_SETTING, bytes));
+  return { pieces: [`pg_catalog."left"(pg_catalog.encode(`, ...digest, `, 'hex'), ${HASH_LENGTH})`] };
 }
 
 // --- numbers ---
 
-/** `value - (value mod size)`, with the remainder made non-negative; `number` is a type in which this cannot overflow. */
-function floorTo(value: readonly Piece[], size: string): readonly Piece[] {
+/** `value - ((value mod size + size) mod size)` in int8 or numeric, where no step can overflow. */
+function floorTo(value: readonly Piece[], size: string, wide: 'int8' | 'numeric'): readonly Piece[] {
+  const [plus, minus] = wide === 'int8' ? ['int8pl', 'int8mi'] : ['numeric_add', 'numeric_sub'];
   const remainder: readonly Piece[] = ['pg_catalog.mod(', ...value, `, ${size})`];
   return [
-    '(',
+    `pg_catalog.${minus}(`,
     ...value,
-    ' OPERATOR(pg_catalog.-) ',
+    `, pg_catalog.mod(pg_catalog.${plus}(`,
     ...remainder,
-    ' OPERATOR(pg_catalog.-) CASE WHEN ',
-    ...remainder,
-    ` OPERATOR(pg_catalog.<) 0 THEN ${size} ELSE 0 END)`,
+    `, ${size}), ${size}))`,
   ];
 }
 
@@ -312,11 +281,9 @@ function bucket(mask: MaskSpec, input: MaskInput): Built {
   if (limits !== undefined) {
     if (!Number.isSafeInteger(mask.size)) return { unfit: 'size must be a whole number' };
     // int8 holds every int4 minus every safe integer; for int8 itself numeric is needed.
-    const wide = family === 'int8' ? 'pg_catalog."numeric"' : 'pg_catalog.int8';
-    const value: readonly Piece[] = ['(', input.column, `)::${wide}`];
-    const floor = floorTo(value, `'${mask.size}'::${wide}`);
-    // GREATEST skips NULL: without the guard a NULL would become the lower limit.
-    return nullGuard(input, ['GREATEST(', ...floor, `, '${limits[0]}'::${wide})`]);
+    const wide = family === 'int8' ? 'numeric' : 'int8';
+    const floor = floorTo(['(', input.column, `)::pg_catalog."${wide}"`], `'${mask.size}'::pg_catalog."${wide}"`, wide);
+    return clamped(input, floor, `'${limits[0]}'::pg_catalog."${wide}"`);
   }
   const size = `'${mask.size}'::pg_catalog."numeric"`;
   if (family === 'numeric') return bucketNumeric(input, size);
@@ -324,28 +291,28 @@ function bucket(mask: MaskSpec, input: MaskInput): Built {
   return { unfit: 'it rounds numbers' };
 }
 
-/** NaN and the infinities stay; what the precision cannot hold becomes the lowest value that it can. */
+/** GREATEST skips NULL: without the guard a NULL would become the lowest value. */
+function clamped(input: MaskInput, floor: readonly Piece[], lowest: string): Built {
+  return { pieces: ['CASE WHEN ', input.column, ' IS NOT NULL THEN GREATEST(', ...floor, `, ${lowest}) END`] };
+}
+
+/**
+ * With a precision: what it cannot hold becomes the lowest value that it can (NaN stays by itself). Without: the infinities stay, and
+ * what lies where a step could overflow becomes -1e131000.
+ */
 function bucketNumeric(input: MaskInput, size: string): Built {
   const modifier = numericModifier(input.type.typmod);
   const value: readonly Piece[] = ['(', input.column, ')::pg_catalog."numeric"'];
-  const lowest = modifier === undefined ? '-1e131000' : `-${'9'.repeat(modifier.precision)}e${-modifier.scale}`;
-  const floor: readonly Piece[] = ['GREATEST(', ...floorTo(value, size), `, '${lowest}'::pg_catalog."numeric")`];
+  const floor = floorTo(value, size, 'numeric');
+  if (modifier !== undefined) {
+    return clamped(input, floor, `'-${'9'.repeat(modifier.precision)}e${-modifier.scale}'::pg_catalog."numeric"`);
+  }
+  const lowest = `'-1e131000'::pg_catalog."numeric"`;
   return {
     pieces: [
       // x - x is 0 for finite numbers and NaN for the others.
-      'CASE WHEN (',
-      ...value,
-      ' OPERATOR(pg_catalog.-) ',
-      ...value,
-      ') OPERATOR(pg_catalog.<>) 0 THEN ',
-      ...value,
-      ' WHEN ',
-      ...value,
-      ` OPERATOR(pg_catalog.<) '${lowest}'::pg_catalog."numeric" THEN '${lowest}'::pg_catalog."numeric" WHEN `,
-      input.column,
-      ' IS NOT NULL THEN ',
-      ...floor,
-      ' END',
+      ...['CASE WHEN pg_catalog.numeric_ne(pg_catalog.numeric_sub(', ...value, ', ', ...value, '), 0) THEN ', ...value],
+      ...[' WHEN pg_catalog.numeric_lt(', ...value, `, ${lowest}) THEN ${lowest} ELSE `, ...floor, ' END'],
     ],
   };
 }
@@ -354,21 +321,17 @@ function bucketNumeric(input: MaskInput, size: string): Built {
 function bucketFloat(input: MaskInput, size: string): Built {
   const limit = input.type.family === 'float4' ? '3.4028234e38' : '1.79769313486231e308';
   const wide: readonly Piece[] = ['(', input.column, ')::pg_catalog.float8'];
-  const value: readonly Piece[] = [...wide, '::pg_catalog."numeric"'];
   const number = (text: string): string => `'${text}'::pg_catalog."numeric"`;
   const special = ['NaN', 'Infinity', '-Infinity'].map((text) => `'${text}'::pg_catalog.float8`).join(', ');
   return {
     pieces: [
-      'CASE WHEN ',
-      ...wide,
-      ` OPERATOR(pg_catalog.=) ANY (ARRAY[${special}]) THEN `,
-      ...wide,
-      ' WHEN ',
-      input.column,
-      ' IS NOT NULL THEN ',
-      '(LEAST(GREATEST(',
-      ...floorTo(value, size),
-      `, ${number(`-${limit}`)}), ${number(limit)}))::pg_catalog.float8 END`,
+      ...['CASE WHEN ', ...wide, ` OPERATOR(pg_catalog.=) ANY (ARRAY[${special}]) THEN `, ...wide],
+      ...[' WHEN ', input.column, ' IS NOT NULL THEN (LEAST(GREATEST('],
+      ...[
+        ...floorTo([...wide, '::pg_catalog."numeric"'], size, 'numeric'),
+        `, ${number(`-${limit}`)}), ${number(limit)}))`,
+      ],
+      '::pg_catalog.float8 END',
     ],
   };
 }
@@ -377,39 +340,25 @@ function bucketFloat(input: MaskInput, size: string): Built {
 
 /**
  * Dates reach further than timestamps, and the start of the first year lies before the first instant: values out there become
- * the limit of what can be truncated. The infinities stay.
+ * the limit of what can be truncated. The infinities stay (and NULL).
  */
 function truncate(mask: MaskSpec, input: MaskInput): Built {
   if (mask.method !== 'Truncate') return { unfit: 'not a truncation' };
   const { family } = input.type;
   if (family !== 'date' && family !== 'timestamp' && family !== 'timestamptz')
     return { unfit: 'it truncates dates and timestamps' };
-  const instant = (year: number): string => {
+  const limit = (year: number): string => {
     const date = `pg_catalog.make_date(${year}, 1, 1)`;
     if (family === 'date') return date;
     return family === 'timestamp'
       ? `${date}::pg_catalog."timestamp"`
       : `pg_catalog.timezone('UTC', ${date}::pg_catalog."timestamp")`;
   };
-  const value = family === 'date' ? ['(', input.column, ')::pg_catalog."timestamp"'] : [input.column];
-  const back = family === 'date' ? '::pg_catalog.date' : '';
+  const [wide, back] = family === 'date' ? ['::pg_catalog."timestamp"', '::pg_catalog.date'] : ['', ''];
   return {
     pieces: [
-      'CASE WHEN NOT pg_catalog.isfinite(',
-      input.column,
-      ') THEN ',
-      input.column,
-      ' WHEN ',
-      input.column,
-      ` OPERATOR(pg_catalog.<) ${instant(-4711)} THEN ${instant(-4712)}`,
-      ' WHEN ',
-      input.column,
-      ` OPERATOR(pg_catalog.>=) ${instant(294_276)} THEN ${instant(294_276)}`,
-      ' WHEN ',
-      input.column,
-      ` IS NOT NULL THEN pg_catalog.date_trunc('${mask.to}', `,
-      ...value,
-      `)${back} END`,
+      ...['CASE WHEN pg_catalog.isfinite(', input.column, `) THEN pg_catalog.date_trunc('${mask.to}', LEAST(GREATEST(`],
+      ...[input.column, `, ${limit(-4711)}), ${limit(294_276)})${wide})${back} ELSE `, input.column, ' END'],
     ],
   };
 }

@@ -46,6 +46,7 @@ const TEXTS = [
   '\\',
   '%',
   'x'.repeat(60),
+  `${'x'.repeat(400)}@b.c`,
 ];
 const NUMBERS = ['0', '1', '-1', '999', '1000', '-1000', '-1001'];
 const int = (min: string, max: string): readonly string[] => [...NUMBERS, min, max];
@@ -231,6 +232,9 @@ describe.each(([18, 15] as const).filter(isPostgresInstalled))('masks on Postgre
     [{ method: 'Email' }, 'text', 'ann@example.com', 'a***@example.com'],
     [{ method: 'Email' }, 'text', 'call me', '[redacted]'],
     [{ method: 'Email' }, 'text', 'a@b@c', '[redacted]'],
+    [{ method: 'Email' }, 'text', `${'x'.repeat(400)}@b.c`, '[redacted]'],
+    [{ method: 'Partial', keepFirst: 0, keepLast: 0, fill: '*' }, 'text', 'abc', '***'],
+    [{ method: 'Truncate', to: 'day' }, 'timestamptz', 'infinity', 'infinity'],
     [{ method: 'Email' }, 'text', 'mail ann@example.com', '[redacted]'],
     [{ method: 'Bucket', size: 1000 }, 'int4', '1999', '1000'],
     [{ method: 'Bucket', size: 1000 }, 'int4', '-1', '-1000'],
