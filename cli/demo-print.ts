@@ -14,7 +14,7 @@ export function paint(colour: keyof typeof COLOURS, text: string): string {
 export interface PlayedStep {
   readonly number: number;
   readonly step: DemoStep;
-  readonly decision: DecisionRecord | undefined;
+  readonly decisions: readonly DecisionRecord[];
   readonly sent: readonly string[];
   readonly answer:
     | { readonly header: readonly string[]; readonly rows: readonly (readonly string[])[]; readonly tag: string }
@@ -27,9 +27,9 @@ export function printStep(played: PlayedStep): void {
   const lines = [
     paint('bold', title.padEnd(width, '─')),
     paint('dim', sideBySide('the agent asked', 'the database was sent', width)[0] ?? ''),
-    ...sideBySide(asked(played.step), played.sent.join('\n') || 'nothing', width),
+    ...folded(sideBySide(asked(played.step), played.sent.join(';\n') || 'nothing', width), played.number === 1),
     '',
-    ...decisionLines(played.decision, width),
+    ...played.decisions.flatMap((decision) => decisionLines(decision, 'error' in played.answer, width)),
     ...answerLines(played, width),
     '',
   ];
@@ -47,18 +47,26 @@ const VERDICT_COLOUR: Readonly<Record<string, 'green' | 'yellow' | 'red'>> = {
   ApprovalRequired: 'red',
 };
 
-function decisionLines(decision: DecisionRecord | undefined, width: number): readonly string[] {
-  if (decision === undefined) return ['no decision record'];
+function decisionLines(decision: DecisionRecord, isError: boolean, width: number): readonly string[] {
   const { disposition, policy, unmapped } = decision;
+  // The error below says the rest: here its slug will do.
+  const reason = isError ? unmapped.reason?.split(':')[0] : unmapped.reason;
   const why = [
-    unmapped.reason === undefined || unmapped.reason === '' ? undefined : unmapped.reason,
+    reason === '' ? undefined : reason,
     unmapped.masked?.length ? `masks ${unmapped.masked.join(', ')}` : undefined,
-    unmapped.rowFilters?.length ? `rows of ${unmapped.rowFilters.join(', ')} filtered` : undefined,
+    unmapped.rowFilters?.length ? `filters rows of ${unmapped.rowFilters.join(', ')}` : undefined,
   ].filter((part) => part !== undefined);
   const text = `${disposition} by ${policy.uid}${why.length === 0 ? '' : `: ${why.join('; ')}`}`;
-  return wrap(text, width - 2).map((line, index) =>
-    paint(VERDICT_COLOUR[disposition] ?? 'blue', `${index === 0 ? '▸ ' : '  '}${line}`),
-  );
+  const colour = VERDICT_COLOUR[disposition] ?? 'blue';
+  return wrap(text, width - 2).map((line, index) => paint(colour, `${index === 0 ? '▸ ' : '  '}${line}`));
+}
+
+const FOLDED_LINES = 9;
+
+/** Rewritten statements are long: the first is shown whole, of the others enough to see what was done. */
+function folded(lines: readonly string[], isWhole: boolean): readonly string[] {
+  if (isWhole || lines.length <= FOLDED_LINES + 2) return lines;
+  return [...lines.slice(0, FOLDED_LINES), paint('dim', `... ${lines.length - FOLDED_LINES} more lines`)];
 }
 
 function answerLines(played: PlayedStep, width: number): readonly string[] {

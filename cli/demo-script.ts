@@ -24,7 +24,7 @@ export const DEMO_STEPS: readonly DemoStep[] = [
   {
     agent: 'support-bot',
     title: 'search by a masked value',
-    sql: "SELECT id, name FROM customers WHERE email LIKE 'farid.dahl%'",
+    sql: "SELECT id, name FROM customers WHERE email LIKE 'oona.dahl2@%'",
   },
   {
     agent: 'support-bot',
@@ -36,7 +36,7 @@ export const DEMO_STEPS: readonly DemoStep[] = [
     title: 'read a granted view, joined with payments',
     sql: `SELECT s.order_id, s.status, s.total, p.card_number, p.iban
 FROM order_summary s JOIN payments p USING (order_id)
-WHERE s.total > 900 ORDER BY s.order_id LIMIT 4`,
+WHERE s.total > 400 ORDER BY s.order_id LIMIT 4`,
   },
   {
     agent: 'support-bot',

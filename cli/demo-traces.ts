@@ -27,9 +27,12 @@ export async function decisionsOf(auditFile: string): Promise<readonly DecisionR
   });
 }
 
-const logEntry = z.object({ user: z.literal('shop_agent'), message: z.string() });
+/** What the demo's client calls itself: the gate passes it on, so the server's log tells its sessions from the gate's own. */
+export const APPLICATION_NAME = 'postern demo agent';
 
-/** What the agents' sessions sent to the server so far, without the gate's own set-up and catalog queries. */
+const logEntry = z.object({ application_name: z.literal(APPLICATION_NAME), message: z.string() });
+
+/** What the server was sent in the agents' sessions so far. */
 export async function sentStatements(server: PostgresServer): Promise<readonly string[]> {
   const logFile = join(dirname(server.logPath), 'data', 'log', 'statements.json');
   return (await linesOf(logFile)).flatMap((line) => {

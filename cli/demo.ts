@@ -13,7 +13,7 @@ import type { PostgresServer } from '#test/postgres.ts';
 import type { Client } from 'pg';
 import { DEMO_STEPS, type DemoAgent, type DemoStep } from './demo-script.ts';
 import { paint, printStep } from './demo-print.ts';
-import { decisionsOf, sentStatements } from './demo-traces.ts';
+import { APPLICATION_NAME, decisionsOf, sentStatements } from './demo-traces.ts';
 
 const ROOT = new URL('..', import.meta.url).pathname;
 
@@ -141,7 +141,13 @@ async function playScript(gates: readonly Gate[], server: PostgresServer): Promi
   const { default: pg } = await import('pg');
   for (const gate of gates) {
     // No password: behind this port the gate already knows who asks.
-    const client = new pg.Client({ host: '127.0.0.1', port: gate.port, database: 'shop', user: gate.agent });
+    const client = new pg.Client({
+      host: '127.0.0.1',
+      port: gate.port,
+      database: 'shop',
+      user: gate.agent,
+      application_name: APPLICATION_NAME,
+    });
     client.on('error', () => {});
     await client.connect();
     for (const [index, step] of DEMO_STEPS.entries()) {
@@ -171,14 +177,14 @@ async function playStep(number: number, step: DemoStep, stage: Stage): Promise<v
       }),
       (error: unknown) => ({ error: describe(error) }),
     );
-  const decision = (await decisionsOf(gate.auditFile))[decidedBefore];
+  const decisions = (await decisionsOf(gate.auditFile)).slice(decidedBefore);
   // The server's log is written by a process of its own: give it a moment, also to show that nothing came.
   let sent: readonly string[] = [];
   for (let attempt = 0; attempt < 10 && sent.length === 0; attempt++) {
     await sleep(20);
     sent = (await sentStatements(server)).slice(sentBefore);
   }
-  printStep({ number, step, decision, sent, answer });
+  printStep({ number, step, decisions, sent, answer });
 }
 
 function printCell(value: unknown): string {
