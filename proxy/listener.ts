@@ -25,10 +25,11 @@ export interface ClientListener {
 const CACHE_MAX_BYTES = 16 * 1024 * 1024;
 const CACHE_MAX_ENTRIES = 8_000;
 
-/** Listens and serves each client with its own session. Rejects with the system's error when the address cannot be bound. */
+/** Listens and serves each client with its own session; `decide` is given by tests of the protocol alone. Rejects with the system's error when the address cannot be bound. */
 export async function listenForClients(
   asked: ListenAddress,
   dependencies: ConnectionDependencies,
+  decide: ConnectionRuntime['decide'] = decideInProcess,
 ): Promise<ClientListener> {
   const runtime: ConnectionRuntime = {
     dependencies,
@@ -36,7 +37,7 @@ export async function listenForClients(
     usage: new UsageLimits(),
     cancels: new CancelKeys(),
     records: new RecordQueue(dependencies.audit.sink),
-    decide: decideInProcess,
+    decide,
   };
   const connections = new Map<Connection, Socket>();
   const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
