@@ -19,7 +19,9 @@ export async function openServerTls(certificatePath: string, keyPath: string): P
   return {
     upgrade: (socket, head) =>
       new Promise<Socket>((resolve, reject) => {
+        // A flowing socket would hand unshifted bytes to nobody; the TLS socket takes what is buffered, then reads by itself.
         socket.removeAllListeners('data');
+        socket.pause();
         if (head.length > 0) socket.unshift(head);
         const secured = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['postgresql'] });
         const timer = setTimeout(() => secured.destroy(new Error('TLS handshake timed out')), handshakeTimeoutMs);
