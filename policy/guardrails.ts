@@ -97,8 +97,9 @@ export interface GuardrailContext {
 export function judge(context: GuardrailContext, statements: readonly StatementFacts[]): readonly Verdict[] {
   if (context.guardrails.length === 0) return [];
   const identity = identityValue(context.identity);
+  const distinct = new Map(statements.map((statement) => [statementKey(statement), statement]));
   const verdicts = context.guardrails.flatMap((guardrail) => {
-    const outcomes = statements.map((statement) =>
+    const outcomes = [...distinct.values()].map((statement) =>
       outcome(guardrail, { statement: statementValue(statement), identity, connection: context.connection }),
     );
     if (outcomes.includes('error')) return [{ guardrail, action: 'Deny' as const, failed: true }];
@@ -121,6 +122,12 @@ function outcome(
   } catch {
     return 'error';
   }
+}
+
+/** Facts name a statement among those nested in it, too: it is judged once. */
+function statementKey(facts: StatementFacts): string {
+  const { command, hasWhere, relations, columns, functions } = facts;
+  return JSON.stringify([command, hasWhere, relations, columns, functions]);
 }
 
 function statementValue(facts: StatementFacts): Readonly<Record<string, unknown>> {

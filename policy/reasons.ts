@@ -86,7 +86,7 @@ export const REASONS: Readonly<Record<ReasonSlug, Reason>> = {
   type_not_allowed: error('42501', '{policiesDo} not allow type {subject}[; {advice}]'),
   setting_not_allowed: error(
     '42501',
-    'setting {subject} is not allowed through the gate[: {advice}]',
+    'setting {subject} cannot be changed or read this way through the gate[; {advice}]',
   ),
   system_column_not_allowed: error('42501', '{policiesDo} not allow system column {subject}[; {advice}]'),
   catalog_not_allowed: error('42501', 'the gate does not show {subject}[; {advice}]'),
