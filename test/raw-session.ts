@@ -26,7 +26,7 @@ export class RawSession {
   constructor(port: number) {
     this.socket = connect({ host: '127.0.0.1', port });
     const framer = new Framer({ lengthLimit: () => STREAMED_MESSAGE_LIMIT_BYTES, mayStream: () => false });
-    this.socket.on('data', (chunk) => {
+    this.socket.on('data', (chunk: Buffer) => {
       framer.push(chunk);
       while (framer.next()) {
         const bytes = Buffer.from(framer.buffer.subarray(framer.start, framer.end));

@@ -116,7 +116,8 @@ describe('pipelines', () => {
       encodeParse('s', 'SELECT 2, 3', []),
       encodeSync(),
     );
-    expect(answer).toEqual(['1', '2', 'E 22012', 'Z I']);
+    // The division is folded when the plan is made, at Bind.
+    expect(answer).toEqual(['1', 'E 22012', 'Z I']);
     expect(
       await session.ask(1, bind('', 's'), encodeDescribe('portal', ''), encodeExecute('', 0), encodeSync()),
     ).toEqual(['2', 'T', 'D', 'C SELECT 1', 'Z I']);
