@@ -66,6 +66,15 @@ SELECT i.indexrelid, i.indrelid, c.relname, i.indisunique, i.indisprimary, i.ind
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE ${SCHEMA_IS_ORDINARY} ORDER BY i.indexrelid`;
 
+/** What the expressions of CHECK constraints and indexes name besides their own relation: functions, operators, types, relations of users. */
+export const EXPRESSION_USES = `
+SELECT d.objid, d.refobjid FROM pg_catalog.pg_depend d
+LEFT JOIN pg_catalog.pg_constraint k ON d.classid = 'pg_catalog.pg_constraint'::regclass AND k.oid = d.objid
+LEFT JOIN pg_catalog.pg_index i ON d.classid = 'pg_catalog.pg_class'::regclass AND i.indexrelid = d.objid
+WHERE d.refobjid >= 16384 AND (k.contype IN ('c', 'x') AND k.conrelid <> 0 AND d.refobjid <> k.conrelid OR d.refobjid <> i.indrelid)
+  AND d.refclassid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass, 'pg_catalog.pg_type'::regclass,
+    'pg_catalog.pg_class'::regclass) AND d.deptype IN ('n', 'a')`;
+
 export const INHERITANCE = `SELECT h.inhrelid, h.inhparent FROM pg_catalog.pg_inherits h ORDER BY h.inhparent, h.inhseqno, h.inhrelid`;
 
 export const VIEW_READS = `

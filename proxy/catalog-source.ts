@@ -107,8 +107,9 @@ async function readExtensions(query: CatalogQuery, names: (name: string) => stri
 async function readRelations(context: Context): Promise<readonly CatalogRelation[]> {
   const { query, names, schemaOf } = context;
   const columns = await readColumns(context);
-  const indexes = await readIndexes(context, columns);
-  const constraints = await readConstraints(context, columns, indexes);
+  const uses = groupNumbers(await query(sql.EXPRESSION_USES), 0, 1);
+  const indexes = await readIndexes(context, columns, uses);
+  const constraints = await readConstraints(context, columns, indexes, uses);
   const inheritance = await query(sql.INHERITANCE);
   const parents = groupNumbers(inheritance, 0, 1);
   const children = groupNumbers(inheritance, 1, 0);
@@ -183,6 +184,7 @@ async function readColumns(context: Context): Promise<ReadonlyMap<Oid, readonly 
 async function readIndexes(
   context: Context,
   columns: ReadonlyMap<Oid, readonly CatalogColumn[]>,
+  uses: ReadonlyMap<Oid, readonly Oid[]>,
 ): Promise<ReadonlyMap<Oid, readonly CatalogIndex[]>> {
   const result = new Map<Oid, CatalogIndex[]>();
   for (const row of await context.query(sql.INDEXES)) {
@@ -190,6 +192,7 @@ async function readIndexes(
     const read = flag(row, 7)
       ? (columns.get(relationOid) ?? NO_COLUMNS).map((column) => column.attnum)
       : numbers(row[6] ?? '');
+    const usesOids = uses.get(number(row, 0));
     const keys = numbers(text(row, 5)).filter((attnum) => attnum > 0);
     append(result, relationOid, {
       oid: number(row, 0),
@@ -198,6 +201,7 @@ async function readIndexes(
       primary: flag(row, 4),
       columns: [...new Set([...keys, ...read])],
       ...(flag(row, 8) ? { hasExpressions: true } : {}),
+      ...(usesOids === undefined ? {} : { usesOids }),
     });
   }
   return result;
@@ -207,6 +211,7 @@ async function readConstraints(
   context: Context,
   columns: ReadonlyMap<Oid, readonly CatalogColumn[]>,
   indexes: ReadonlyMap<Oid, readonly CatalogIndex[]>,
+  uses: ReadonlyMap<Oid, readonly Oid[]>,
 ): Promise<ReadonlyMap<Oid, readonly CatalogConstraint[]>> {
   const result = new Map<Oid, CatalogConstraint[]>();
   for (const row of await context.query(sql.CONSTRAINTS)) {
@@ -214,6 +219,7 @@ async function readConstraints(
     const kind = text(row, 3) as CatalogConstraint['kind'];
     const foreignRelationOid = number(row, 5);
     const matchType = text(row, 7).trim();
+    const usesOids = uses.get(number(row, 0));
     const index = indexes.get(relationOid)?.find((candidate) => candidate.oid === number(row, 8));
     append(result, relationOid, {
       oid: number(row, 0),
@@ -223,6 +229,7 @@ async function readConstraints(
       ...(foreignRelationOid === 0 ? {} : { foreignRelationOid }),
       ...(row[6] == null ? {} : { foreignColumns: numbers(row[6]) }),
       ...(matchType === '' ? {} : { matchType: matchType as 's' | 'f' | 'p' }),
+      ...(usesOids === undefined ? {} : { usesOids }),
     });
   }
   return result;

@@ -34,6 +34,8 @@ export interface CatalogConstraint {
   /** Positionally matches `columns`. */
   readonly foreignColumns?: readonly number[];
   readonly matchType?: 's' | 'f' | 'p';
+  /** User functions, operators, types and other relations that its expression names. */
+  readonly usesOids?: readonly Oid[];
 }
 
 export interface CatalogIndex {
@@ -45,6 +47,8 @@ export interface CatalogIndex {
   readonly columns: readonly number[];
   /** Has an indexed expression or a predicate, which may show values. */
   readonly hasExpressions?: boolean;
+  /** User functions, operators, types and other relations that these name. */
+  readonly usesOids?: readonly Oid[];
 }
 
 export interface CatalogRelation {

@@ -2,7 +2,7 @@
  * The views of information_schema that an agent may read, narrowed to visible schemas, tables and columns. The views themselves show only what
  * the database role has rights on, so an agent sees the narrower of both. What has no entry is refused.
  */
-import { defaultCondition, visibleRelationNames } from './pg-catalog-rules.ts';
+import { constraintCondition, defaultCondition, visibleRelationNames } from './pg-catalog-rules.ts';
 import { blank, EMPTY, filtered, onlyWhere, type SystemRelationRule, WHOLE } from './system-relation-rule.ts';
 import type { VisibleObjects } from './visible-objects.ts';
 import { isColumnPlain, isColumnVisible, isVisible } from './visible-predicates.ts';
@@ -37,10 +37,6 @@ const constraintByName: Condition = (visible) => {
 const constraintOfTable: Condition = (visible) =>
   `(x.constraint_schema::pg_catalog.name, x.constraint_name::pg_catalog.name, x.table_schema::pg_catalog.name, x.table_name::pg_catalog.name) IN (SELECT n.nspname, k.conname, m.nspname, c.relname FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_namespace AS n ON n.oid = k.connamespace JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace AS m ON m.oid = c.relnamespace WHERE ${constraintCondition('k', visible)})`;
 
-function constraintCondition(alias: string, visible: VisibleObjects): string {
-  return `(${isVisible('constraint', `${alias}.oid`, visible)} OR (${alias}.contype = 'n' AND ${alias}.conrelid <> 0 AND ${isColumnVisible(`${alias}.conrelid`, `${alias}.conkey[1]`, visible)}) OR (${alias}.contypid <> 0 AND ${isVisible('type', `${alias}.contypid`, visible)}))`;
-}
-
 const routine: Condition = (visible) =>
   `(x.specific_schema::pg_catalog.name, x.specific_name::pg_catalog.text) IN (SELECT n.nspname, p.proname OPERATOR(pg_catalog.||) '_' OPERATOR(pg_catalog.||) p.oid::pg_catalog.text FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace WHERE ${isVisible('function', 'p.oid', visible)})`;
 
@@ -73,7 +69,6 @@ export const INFORMATION_SCHEMA_RULES: Readonly<Record<string, SystemRelationRul
   information_schema_catalog_name: WHOLE,
   sql_features: WHOLE,
   sql_implementation_info: WHOLE,
-  sql_parts: WHOLE,
   sql_sizing: WHOLE,
   character_sets: WHOLE,
   collations: filtered(schema('collation_schema')),
@@ -120,8 +115,9 @@ export const INFORMATION_SCHEMA_RULES: Readonly<Record<string, SystemRelationRul
     external_name: blank('external_name'),
   })),
   parameters: filtered(routine, () => ({ parameter_default: blank('parameter_default') })),
-  routine_privileges: filtered(and(routine, ownGrantee), GRANTOR),
-  role_routine_grants: filtered(and(routine, ownGrantee), GRANTOR),
+  // These two join every function with every role: seconds, for what has_function_privilege answers.
+  routine_privileges: EMPTY,
+  role_routine_grants: EMPTY,
 
   enabled_roles: filtered(ownRole),
   applicable_roles: filtered(and(ownRole, ownGrantee)),
@@ -142,6 +138,8 @@ export const INFORMATION_SCHEMA_RULES: Readonly<Record<string, SystemRelationRul
   routine_routine_usage: EMPTY,
   routine_sequence_usage: EMPTY,
   routine_table_usage: EMPTY,
+  // Not readable for ordinary roles.
+  sql_parts: EMPTY,
   transforms: EMPTY,
   triggered_update_columns: EMPTY,
   triggers: EMPTY,

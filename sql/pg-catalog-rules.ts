@@ -94,12 +94,12 @@ export function defaultCondition(visible: VisibleObjects): string {
   return `${isColumnPlain('x.adrelid', 'x.adnum', visible)} AND NOT ${readsOther} AND ${dependsOnlyOnVisible(CATALOG_OIDS.attrdef, 'x.oid', visible)}`;
 }
 
-function constraintCondition(visible: VisibleObjects): string {
-  const ofColumn = `x.contype = 'n' AND x.conrelid <> 0 AND ${isColumnVisible('x.conrelid', 'x.conkey[1]', visible)}`;
-  const ofType = `x.contypid <> 0 AND ${isVisible('type', 'x.contypid', visible)}`;
-  const temporary = `x.conrelid = ANY (SELECT t.oid FROM pg_catalog.pg_class AS t WHERE t.relnamespace = pg_catalog.pg_my_temp_schema())`;
-  const visibleOne = `(${isVisible('constraint', 'x.oid', visible)} OR (${ofColumn}) OR (${ofType}) OR ${temporary})`;
-  return `${visibleOne} AND ${dependsOnlyOnVisible(CATALOG_OIDS.constraint, 'x.oid', visible)}`;
+/** Condition over a row of pg_constraint: listed ones, NOT NULL of visible columns (18 on), checks of visible domains, the session's own. */
+export function constraintCondition(alias: string, visible: VisibleObjects): string {
+  const ofColumn = `${alias}.contype = 'n' AND ${alias}.conrelid <> 0 AND ${isColumnVisible(`${alias}.conrelid`, `${alias}.conkey[1]`, visible)}`;
+  const ofType = `${alias}.contypid <> 0 AND ${isVisible('type', `${alias}.contypid`, visible)} AND ${dependsOnlyOnVisible(CATALOG_OIDS.constraint, `${alias}.oid`, visible)}`;
+  const temporary = `${alias}.conrelid = ANY (SELECT t.oid FROM pg_catalog.pg_class AS t WHERE t.relnamespace = pg_catalog.pg_my_temp_schema())`;
+  return `(${isVisible('constraint', `${alias}.oid`, visible)} OR (${ofColumn}) OR (${ofType}) OR ${temporary})`;
 }
 
 /** Facts of the server that clients read and nobody can set, besides the settings an agent may change. */
@@ -132,11 +132,8 @@ export const PG_CATALOG_RULES: Readonly<Record<string, SystemRelationRule>> = {
     attributeColumns,
   ),
   pg_attrdef: filtered(defaultCondition),
-  pg_constraint: filtered(constraintCondition),
-  pg_index: filtered(
-    (v) =>
-      `${isVisible('index', 'x.indexrelid', v)} AND ${dependsOnlyOnVisible(CATALOG_OIDS.relation, 'x.indexrelid', v)}`,
-  ),
+  pg_constraint: filtered((v) => constraintCondition('x', v)),
+  pg_index: filtered((v) => isVisible('index', 'x.indexrelid', v)),
   pg_inherits: filtered(
     (v) => `${isVisible('relationOrIndex', 'x.inhrelid', v)} AND ${isVisible('relationOrIndex', 'x.inhparent', v)}`,
   ),

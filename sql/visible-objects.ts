@@ -61,8 +61,15 @@ export function visibleObjects(access: Access, catalog: CatalogSnapshot): Visibl
     pairs.flatMap(({ view, relation }) =>
       pick(view, relation).map((attnum) => ({ relationOid: relation.oid, attnum })),
     );
+  const operators = catalog.operators.filter(
+    (candidate) => isUser(candidate.oid) && isOperatorGranted(candidate, access.functions),
+  );
+  const usable = new Set([...relations, ...functions, ...operators, ...types].map((one) => one.oid));
+  const isUsable = (uses: readonly Oid[] = []): boolean => uses.every((oid) => usable.has(oid));
   const indexes = pairs.flatMap(({ view, relation }) =>
-    relation.indexes.filter((index) => isIndexVisible(index, view, relation)).map((index) => ({ index, relation })),
+    relation.indexes
+      .filter((index) => isIndexVisible(index, view, relation) && isUsable(index.usesOids))
+      .map((index) => ({ index, relation })),
   );
   return {
     catalog,
@@ -78,7 +85,10 @@ export function visibleObjects(access: Access, catalog: CatalogSnapshot): Visibl
     indexOids: indexes.map(({ index }) => index.oid),
     constraintOids: pairs.flatMap(({ view, relation }) =>
       relation.constraints
-        .filter((constraint) => isConstraintVisible(constraint, view, relation, access, catalog))
+        .filter(
+          (constraint) =>
+            isConstraintVisible(constraint, view, relation, access, catalog) && isUsable(constraint.usesOids),
+        )
         .map((constraint) => constraint.oid),
     ),
     typeOids: types.map((type) => type.oid).filter(isUser),
@@ -86,9 +96,7 @@ export function visibleObjects(access: Access, catalog: CatalogSnapshot): Visibl
       .filter((type) => type.kind === 'c' && isUser(type.oid) && !catalog.relationByOid.has(type.relationOid))
       .map((type) => type.relationOid),
     functionOids: functions.map((candidate) => candidate.oid),
-    operatorOids: catalog.operators
-      .filter((candidate) => isUser(candidate.oid) && isOperatorGranted(candidate, access.functions))
-      .map((candidate) => candidate.oid),
+    operatorOids: operators.map((candidate) => candidate.oid),
     schemaOids: visibleSchemas(access, catalog, types, relations),
     extensions: [
       ...new Set([...access.functions.extensions, ...types.flatMap((type) => type.extension ?? [])]),
