@@ -18,7 +18,7 @@ export interface PlayedStep {
   readonly sent: readonly string[];
   readonly answer:
     | { readonly header: readonly string[]; readonly rows: readonly (readonly string[])[]; readonly tag: string }
-    | { readonly error: string };
+    | { readonly error: string; readonly sqlstate: string };
 }
 
 export function printStep(played: PlayedStep): void {
@@ -71,7 +71,7 @@ function folded(lines: readonly string[], isWhole: boolean): readonly string[] {
 
 function answerLines(played: PlayedStep, width: number): readonly string[] {
   const { answer } = played;
-  if ('error' in answer) return wrap(`ERROR ${answer.error}`, width - 2).map((line) => `  ${line}`);
+  if ('error' in answer) return wrap(`ERROR ${answer.sqlstate}: ${answer.error}`, width - 2).map((line) => `  ${line}`);
   if (answer.header.length === 0) return [`  ${answer.tag}`];
   const rows = answer.rows.length === 0 ? ['(no rows)'] : table(answer.header, answer.rows, width - 2);
   return rows.map((line) => `  ${line}`);

@@ -7,6 +7,8 @@ export interface DemoStep {
   readonly title: string;
   readonly sql: string;
   readonly parameters?: readonly (string | number)[];
+  /** SQLSTATE that it must end with; `00000` if absent. The demo fails where it ends otherwise. */
+  readonly sqlstate?: '42501' | '42703';
 }
 
 export const DEMO_STEPS: readonly DemoStep[] = [
@@ -43,12 +45,37 @@ WHERE s.total > 400 ORDER BY s.order_id LIMIT 4`,
     title: 'read free text: the second wall',
     sql: 'SELECT id, body FROM tickets ORDER BY id LIMIT 6',
   },
-  { agent: 'support-bot', title: 'read a table that is not granted', sql: 'SELECT name, salary FROM employees' },
-  { agent: 'support-bot', title: 'read a hidden column', sql: 'SELECT name, password_hash FROM customers' },
-  { agent: 'support-bot', title: 'write without the right to', sql: "UPDATE orders SET status = 'paid' WHERE id = 7" },
-  { agent: 'support-bot', title: 'take it all away', sql: 'COPY customers TO STDOUT' },
-  { agent: 'support-bot', title: "read a file of the server's", sql: "SELECT pg_read_file('/etc/passwd')" },
-  { agent: 'support-bot', title: 'smuggle a second statement in', sql: 'SELECT 1; DROP TABLE orders' },
+  {
+    agent: 'support-bot',
+    title: 'read a table that is not granted',
+    sql: 'SELECT name, salary FROM employees',
+    sqlstate: '42501',
+  },
+  {
+    agent: 'support-bot',
+    title: 'read a hidden column',
+    sql: 'SELECT name, password_hash FROM customers',
+    sqlstate: '42703',
+  },
+  {
+    agent: 'support-bot',
+    title: 'write without the right to',
+    sql: "UPDATE orders SET status = 'paid' WHERE id = 7",
+    sqlstate: '42501',
+  },
+  { agent: 'support-bot', title: 'take it all away', sql: 'COPY customers TO STDOUT', sqlstate: '42501' },
+  {
+    agent: 'support-bot',
+    title: "read a file of the server's",
+    sql: "SELECT pg_read_file('/etc/passwd')",
+    sqlstate: '42501',
+  },
+  {
+    agent: 'support-bot',
+    title: 'smuggle a second statement in',
+    sql: 'SELECT 1; DROP TABLE orders',
+    sqlstate: '42501',
+  },
   {
     agent: 'ops-bot',
     title: 'change an order',
@@ -60,11 +87,12 @@ WHERE s.total > 400 ORDER BY s.order_id LIMIT 4`,
     title: 'compute with a masked column',
     sql: 'SELECT team, count(*), min(salary), max(salary) FROM employees GROUP BY team ORDER BY team',
   },
-  { agent: 'ops-bot', title: 'forget the WHERE', sql: 'UPDATE products SET price = 0.01' },
+  { agent: 'ops-bot', title: 'forget the WHERE', sql: 'UPDATE products SET price = 0.01', sqlstate: '42501' },
   {
     agent: 'ops-bot',
     title: 'write a row that would leave the view',
     sql: "UPDATE tickets SET state = 'closed' WHERE id = 3",
+    sqlstate: '42501',
   },
-  { agent: 'ops-bot', title: 'delete: a human must agree', sql: 'DELETE FROM orders WHERE id = 3' },
+  { agent: 'ops-bot', title: 'delete: a human must agree', sql: 'DELETE FROM orders WHERE id = 3', sqlstate: '42501' },
 ];

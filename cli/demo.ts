@@ -39,13 +39,14 @@ export async function runDemo(options: { readonly once?: boolean }): Promise<num
     step('starting the gate twice: as agents/support-bot and as agents/ops-bot (demo/manifests/) ...');
     for (const agent of ['support-bot', 'ops-bot'] as const) gates.push(await startGate(agent, folder, manifests));
     await Promise.all(gates.map(untilReady));
-    await playScript(gates, server);
+    const surprises = await playScript(gates, server);
+    for (const surprise of surprises) process.stdout.write(`${paint('red', surprise)}\n`);
     const isSound = await verifyRecords(gates, manifests, options.once === true);
     if (options.once !== true) {
       printHowToConnect(gates, manifests);
       await interrupted;
     }
-    return isSound ? 0 : 1;
+    return isSound && surprises.length === 0 ? 0 : 1;
   } finally {
     await Promise.all(gates.map(stopGate));
     await server?.stop();
@@ -137,7 +138,9 @@ async function stopGate(gate: Gate): Promise<void> {
   clearTimeout(timer);
 }
 
-async function playScript(gates: readonly Gate[], server: PostgresServer): Promise<void> {
+/** Plays all steps; the answer names those that did not end as the script says. */
+async function playScript(gates: readonly Gate[], server: PostgresServer): Promise<readonly string[]> {
+  const surprises: string[] = [];
   const { default: pg } = await import('pg');
   for (const gate of gates) {
     // No password: behind this port the gate already knows who asks.
@@ -151,10 +154,14 @@ async function playScript(gates: readonly Gate[], server: PostgresServer): Promi
     client.on('error', () => {});
     await client.connect();
     for (const [index, step] of DEMO_STEPS.entries()) {
-      if (step.agent === gate.agent) await playStep(index + 1, step, { client, gate, server });
+      if (step.agent !== gate.agent) continue;
+      const sqlstate = await playStep(index + 1, step, { client, gate, server });
+      const expected = step.sqlstate ?? '00000';
+      if (sqlstate !== expected) surprises.push(`step ${index + 1} ended with ${sqlstate} instead of ${expected}`);
     }
     await client.end();
   }
+  return surprises;
 }
 
 interface Stage {
@@ -163,7 +170,7 @@ interface Stage {
   readonly server: PostgresServer;
 }
 
-async function playStep(number: number, step: DemoStep, stage: Stage): Promise<void> {
+async function playStep(number: number, step: DemoStep, stage: Stage): Promise<string> {
   const { client, gate, server } = stage;
   const decidedBefore = (await decisionsOf(gate.auditFile)).length;
   const sentBefore = (await sentStatements(server)).length;
@@ -175,7 +182,10 @@ async function playStep(number: number, step: DemoStep, stage: Stage): Promise<v
         rows: result.rows.map((row: readonly unknown[]) => row.map(printCell)),
         tag: `${result.command} ${result.rowCount ?? ''}`.trim(),
       }),
-      (error: unknown) => ({ error: describe(error) }),
+      (error: unknown) => ({
+        error: error instanceof Error ? error.message : 'unknown error',
+        sqlstate: sqlstateOf(error),
+      }),
     );
   const decisions = (await decisionsOf(gate.auditFile)).slice(decidedBefore);
   // The server's log is written by a process of its own: give it a moment, also to show that nothing came.
@@ -185,6 +195,7 @@ async function playStep(number: number, step: DemoStep, stage: Stage): Promise<v
     sent = (await sentStatements(server)).slice(sentBefore);
   }
   printStep({ number, step, decisions, sent, answer });
+  return 'error' in answer ? answer.sqlstate : '00000';
 }
 
 function printCell(value: unknown): string {
@@ -193,10 +204,8 @@ function printCell(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown error';
-  const code = 'code' in error ? `${String(error.code)}: ` : '';
-  return `${code}${error.message}`;
+function sqlstateOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'none';
 }
 
 /** Checks the records of both gates with the program's own command. */
