@@ -6,6 +6,7 @@ import { openLog } from '#proxy/log.ts';
 import { openServerTls } from '#proxy/server-tls.ts';
 import { ManifestError, type RunningProxy, startProxy } from '#proxy/start.ts';
 import { type IdentityArguments, parseAddress, parseIdentity, parseObjectName, UsageError } from './arguments.ts';
+import { version } from './version.ts';
 
 export interface ProxyArguments extends IdentityArguments {
   readonly manifests: string;
@@ -25,7 +26,7 @@ export async function runProxy(given: ProxyArguments): Promise<number> {
   const admin = parseAddress(given.admin, '--admin');
   const tls = await openTls(given);
   const log = openLog();
-  const sink: AuditSink = await openFileSink(given.auditFile);
+  const sink: AuditSink = await openFileSink(given.auditFile, { productVersion: version });
   let running: RunningProxy;
   try {
     const common = { manifests: given.manifests, connection, identity, listen, admin, sink, log };
