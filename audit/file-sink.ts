@@ -145,7 +145,9 @@ function fileTarget(path: string): Target {
   /** A file that was deleted or moved takes writes without an error, and keeps nothing. */
   const reopenIfGone = (): void => {
     const now = performance.now();
-    if (fd === undefined || now - checkedAt < IDENTITY_CHECK_MS) return;
+    if (fd === undefined || !isRegular) return;
+    // A deleted file is noticed at once, so that no record counts as written that is already lost.
+    if (now - checkedAt < IDENTITY_CHECK_MS && fstatSync(fd).nlink > 0) return;
     checkedAt = now;
     const named = statSync(path, { throwIfNoEntry: false });
     const held = fstatSync(fd);

@@ -4,6 +4,7 @@
  */
 import { canonicalString, canonicalStrings } from './canonical-json.ts';
 import type { AuditEvent, SessionContext } from './event.ts';
+import { redactText } from './redact.ts';
 
 /** OCSF schema version and our own. */
 const OCSF_VERSION = '1.5.0';
@@ -93,7 +94,7 @@ function fieldsOf(event: AuditEvent): Fields {
         session: event.session,
         policies: event.policies,
         generation: event.generation,
-        queryInfo: `{"query_string":${canonicalString(event.queryString)},"uid":${canonicalString(event.statementUid)}}`,
+        queryInfo: `{"query_string":${canonicalString(redactText(event.queryString))},"uid":${canonicalString(event.statementUid)}}`,
         sqlstate: event.sqlstate,
         unmappedBefore: '',
         unmappedAfter: unmappedAfter([
@@ -103,10 +104,10 @@ function fieldsOf(event: AuditEvent): Fields {
             'parameters',
             event.parameters === undefined
               ? undefined
-              : `[${event.parameters.map((value) => (value === null ? 'null' : canonicalString(value))).join(',')}]`,
+              : `[${event.parameters.map((value) => (value === null ? 'null' : canonicalString(redactText(value)))).join(',')}]`,
           ],
           ['phase', '"decision"'],
-          ['reason', canonicalString(event.reason)],
+          ['reason', canonicalString(redactText(event.reason))],
           ['relations', canonicalStrings(event.relations)],
           ['rewritten', String(event.rewritten)],
           ['rowFilters', canonicalStrings(event.rowFilters)],
@@ -140,7 +141,7 @@ function fieldsOf(event: AuditEvent): Fields {
         sqlstate: event.sqlstate,
         unmappedAfter: unmappedAfter([
           ['phase', '"session"'],
-          ['reason', canonicalString(event.reason)],
+          ['reason', canonicalString(redactText(event.reason))],
         ]),
       };
     case 'policy':
@@ -149,9 +150,9 @@ function fieldsOf(event: AuditEvent): Fields {
         policies: event.policies,
         generation: event.generation,
         unmappedAfter: unmappedAfter([
-          ['detail', event.detail === undefined ? undefined : canonicalString(event.detail)],
+          ['detail', event.detail === undefined ? undefined : canonicalString(redactText(event.detail))],
           ['phase', '"policy"'],
-          ['reason', canonicalString(event.reason)],
+          ['reason', canonicalString(redactText(event.reason))],
         ]),
       };
     case 'heartbeat':
@@ -167,7 +168,7 @@ function fieldsOf(event: AuditEvent): Fields {
         ...NOTHING,
         unmappedAfter: unmappedAfter([
           ['phase', '"gap"'],
-          ['reason', canonicalString(event.reason)],
+          ['reason', canonicalString(redactText(event.reason))],
         ]),
       };
   }

@@ -2,7 +2,9 @@
  * Checking records: line after line, every chain by itself. Finds a changed, missing, repeated, reordered or cut-off line, a missing
  * heartbeat and a chain without an end. Pure: lines in, findings out. Inserted lines are found because they belong to no chain.
  */
-import { FIRST_PREV, hashLine } from './chain.ts';
+import { Buffer } from 'node:buffer';
+import { hash as digest } from 'node:crypto';
+import { FIRST_PREV } from './chain.ts';
 
 export type FindingKind =
   | 'changed'
@@ -78,7 +80,7 @@ function readLink(line: string): Link | undefined {
     seq: Number(seq),
     timeMs: Number(time ?? Number.NaN),
     isEnd: line.includes('"phase":"session","reason":"process_end"'),
-    computed: hashLine(without),
+    computed: `sha256:${digest('sha256', Buffer.from(without, 'latin1'))}`,
   };
 }
 
@@ -92,7 +94,7 @@ function add(
   state.findings.push({ kind, file: place.file, line: place.line, chain: link?.id, seq: link?.seq, message });
 }
 
-/** Checks the next line of a file (without its line end). `isTerminated`: a line end followed it. */
+/** Checks the next line of a file (without its line end, each byte as one character: what is hashed is bytes). `isTerminated`: a line end followed it. */
 export function verifyLine(state: VerifyState, line: string, place: Place, isTerminated: boolean): void {
   if (line === '' && isTerminated) return add(state, 'unreadable', place, undefined, 'empty line');
   const link = readLink(line);

@@ -30,7 +30,7 @@ function filesOf(source: string): readonly string[] {
 async function verifyFile(state: VerifyState, file: string, onProgress: () => void): Promise<void> {
   let rest = '';
   let line = 0;
-  const stream = createReadStream(file, { encoding: 'utf8', highWaterMark: 1 << 20 });
+  const stream = createReadStream(file, { encoding: 'latin1', highWaterMark: 1 << 20 });
   for await (const chunk of stream as AsyncIterable<string>) {
     const text = rest === '' ? chunk : rest + chunk;
     let from = 0;
