@@ -136,7 +136,7 @@ function buildViews(
 /** A child whose own view is stricter than its parent's: the parent may not be read. */
 function markConflicts(views: Map<Oid, RelationView>, catalog: CatalogSnapshot): readonly Problem[] {
   const warnings: Problem[] = [];
-  for (const [oid, view] of [...views]) {
+  for (const [oid, view] of views) {
     const relation = catalog.relationByOid.get(oid);
     if (relation === undefined) continue;
     const children = [...relativesOf(relation, catalog, 'childOids')].flatMap((child) => views.get(child) ?? []);

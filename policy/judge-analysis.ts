@@ -224,7 +224,7 @@ function positionOf(text: string, statement: Refusal): number | undefined {
   if (statement.character !== undefined) return statement.character;
   if (statement.location === undefined) return undefined;
   const before = Buffer.from(text).subarray(0, statement.location).toString();
-  return [...before].length;
+  return Array.from(before).length;
 }
 
 // --- Observe ---

@@ -135,7 +135,7 @@ function constantProblem(value: string, type: ColumnType): string | undefined {
   }
   switch (type.family) {
     case 'text': {
-      const size = type.base.name === 'name' ? Buffer.byteLength(value) : [...value].length;
+      const size = type.base.name === 'name' ? Buffer.byteLength(value) : Array.from(value).length;
       return fitsLength(type, size) ? undefined : `the value has ${size} characters`;
     }
     case 'numeric':
@@ -186,6 +186,15 @@ function numericConstantFits(value: string, typmod: number): boolean {
   );
 }
 
+/** Pieces from a template: texts, columns, and lists of them. */
+function sql(texts: TemplateStringsArray, ...values: readonly (Piece | readonly Piece[])[]): readonly Piece[] {
+  return texts.flatMap((text, index) => {
+    const value = values[index];
+    if (value === undefined) return [text];
+    return Array.isArray(value) ? [text, ...(value as readonly Piece[])] : [text, value as Piece];
+  });
+}
+
 // --- text ---
 // Operators are written as the functions behind them (`int4gt` for `>`): as safe as OPERATOR(pg_catalog.>) and shorter, and
 // every rewritten statement is parsed once more.
@@ -193,7 +202,7 @@ function numericConstantFits(value: string, typmod: number): boolean {
 /** The column where text functions take it for text; other types cast (bpchar: without its blanks; citext is binary-coercible). */
 function asText({ column, type }: MaskInput): readonly Piece[] {
   const isText = type.base.schema === 'pg_catalog' && (type.base.name === 'text' || type.base.name === 'varchar');
-  return isText ? [column] : ['(', column, ')::pg_catalog.text'];
+  return isText ? [column] : sql`(${column})::pg_catalog.text`;
 }
 
 function partial(mask: MaskSpec, input: MaskInput): Built {
@@ -202,19 +211,15 @@ function partial(mask: MaskSpec, input: MaskInput): Built {
   const value = asText(input);
   const kept = mask.keepFirst + mask.keepLast;
   const fill = quoteLiteral(mask.fill);
-  const length: readonly Piece[] = ['pg_catalog.length(', ...value, ')'];
-  const all: readonly Piece[] = [`pg_catalog.repeat(${fill}, `, ...length, ')'];
+  const length = sql`pg_catalog.length(${value})`;
+  const all = sql`pg_catalog.repeat(${fill}, ${length})`;
   if (kept === 0) return { pieces: all };
-  const first = mask.keepFirst === 0 ? [] : ['pg_catalog."left"(', ...value, `, ${mask.keepFirst}), `];
-  const last = mask.keepLast === 0 ? [] : [', pg_catalog."right"(', ...value, `, ${mask.keepLast})`];
-  return {
-    pieces: [
-      // As long as what is kept counts as shorter: otherwise such a value would come out whole. NULL takes the other way, too.
-      ...['CASE WHEN pg_catalog.int4gt(', ...length, `, ${kept}) THEN pg_catalog.concat(`],
-      ...[...first, `pg_catalog.repeat(${fill}, pg_catalog.int4mi(`, ...length, `, ${kept}))`, ...last, ') ELSE '],
-      ...[...all, ' END'],
-    ],
-  };
+  const first = mask.keepFirst === 0 ? [] : sql`pg_catalog."left"(${value}, ${String(mask.keepFirst)}), `;
+  const last = mask.keepLast === 0 ? [] : sql`, pg_catalog."right"(${value}, ${String(mask.keepLast)})`;
+  const middle = sql`pg_catalog.repeat(${fill}, pg_catalog.int4mi(${length}, ${String(kept)}))`;
+  // As long as what is kept counts as shorter: otherwise such a value would come out whole. NULL takes that way, too.
+  const isLonger = sql`pg_catalog.int4gt(${length}, ${String(kept)})`;
+  return { pieces: sql`CASE WHEN ${isLonger} THEN pg_catalog.concat(${first}${middle}${last}) ELSE ${all} END` };
 }
 
 /** Longer than any address (RFC 5321: 64 + 1 + 255); a regular expression over a huge value could run out of memory. */
@@ -225,14 +230,12 @@ function email(_: MaskSpec, input: MaskInput): Built {
   if (input.type.family !== 'text') return { unfit: 'it reads a text' };
   if (!fitsLength(input.type, REDACTED.length)) return { unfit: `${REDACTED} has ${REDACTED.length} characters` };
   const value = asText(input);
-  const redactedLiteral = quoteLiteral(REDACTED);
+  const no = quoteLiteral(REDACTED);
+  const isTooLong = sql`pg_catalog.int4gt(pg_catalog.octet_length(${value}), ${String(MAX_ADDRESS_BYTES)})`;
+  const isAddress = sql`pg_catalog.textregexeq(${value}, '^[^@[:space:]]+@[^@[:space:]]+$')`;
+  const masked = sql`pg_catalog.concat(pg_catalog."left"(${value}, 1), '***@', pg_catalog.split_part(${value}, '@', 2))`;
   return {
-    pieces: [
-      ...['CASE WHEN ', input.column, ' IS NULL THEN NULL WHEN pg_catalog.int4gt(pg_catalog.octet_length(', ...value],
-      ...[`), ${MAX_ADDRESS_BYTES}) THEN ${redactedLiteral} WHEN pg_catalog.textregexeq(`, ...value],
-      ...[`, '^[^@[:space:]]+@[^@[:space:]]+$') THEN pg_catalog.concat(pg_catalog."left"(`, ...value],
-      ...[`, 1), '***@', pg_catalog.split_part(`, ...value, `, '@', 2)) ELSE ${redactedLiteral} END`],
-    ],
+    pieces: sql`CASE WHEN ${input.column} IS NULL THEN NULL WHEN ${isTooLong} THEN ${no} WHEN ${isAddress} THEN ${masked} ELSE ${no} END`,
   };
 }
 
@@ -248,15 +251,13 @@ function hash(_: MaskSpec, input: MaskInput): Built {
     return { unfit: 'a token is a text of 32 characters or a uuid' };
   if (type.family === 'text' && !fitsLength(type, HASH_LENGTH))
     return { unfit: `a token has ${HASH_LENGTH} characters` };
-  const text = isCitext(type.base) ? ['pg_catalog.lower(', ...asText(input), ')'] : asText(input);
-  const keyed = (setting: string, message: readonly Piece[]): readonly Piece[] => [
-    `pg_catalog.sha256(pg_catalog.byteacat(pg_catalog.decode(pg_catalog.current_setting('${setting}'), 'hex'), `,
-    ...message,
-    '))',
-  ];
-  const bytes: readonly Piece[] = ['pg_catalog.convert_to(', ...text, ', pg_catalog.getdatabaseencoding())'];
-  const digest = keyed(MASK_KEY_OUTER_SETTING, keyed(MASK_KEY_INNER_SETTING, bytes));
-  return { pieces: [`pg_catalog."left"(pg_catalog.encode(`, ...digest, `, 'hex'), ${HASH_LENGTH})`] };
+  const text = isCitext(type.base) ? sql`pg_catalog.lower(${asText(input)})` : asText(input);
+  const pad = (setting: string): string =>
+    `pg_catalog.decode(pg_catalog.current_setting(${quoteLiteral(setting)}), 'hex')`;
+  const bytes = sql`pg_catalog.convert_to(${text}, pg_catalog.getdatabaseencoding())`;
+  const inner = sql`pg_catalog.sha256(pg_catalog.byteacat(${pad(MASK_KEY_INNER_SETTING)}, ${bytes}))`;
+  const outer = sql`pg_catalog.sha256(pg_catalog.byteacat(${pad(MASK_KEY_OUTER_SETTING)}, ${inner}))`;
+  return { pieces: sql`pg_catalog."left"(pg_catalog.encode(${outer}, 'hex'), ${String(HASH_LENGTH)})` };
 }
 
 // --- numbers ---
@@ -264,14 +265,8 @@ function hash(_: MaskSpec, input: MaskInput): Built {
 /** `value - ((value mod size + size) mod size)` in int8 or numeric, where no step can overflow. */
 function floorTo(value: readonly Piece[], size: string, wide: 'int8' | 'numeric'): readonly Piece[] {
   const [plus, minus] = wide === 'int8' ? ['int8pl', 'int8mi'] : ['numeric_add', 'numeric_sub'];
-  const remainder: readonly Piece[] = ['pg_catalog.mod(', ...value, `, ${size})`];
-  return [
-    `pg_catalog.${minus}(`,
-    ...value,
-    `, pg_catalog.mod(pg_catalog.${plus}(`,
-    ...remainder,
-    `, ${size}), ${size}))`,
-  ];
+  const remainder = sql`pg_catalog.mod(pg_catalog.${plus}(pg_catalog.mod(${value}, ${size}), ${size}), ${size})`;
+  return sql`pg_catalog.${minus}(${value}, ${remainder})`;
 }
 
 function bucket(mask: MaskSpec, input: MaskInput): Built {
@@ -282,7 +277,7 @@ function bucket(mask: MaskSpec, input: MaskInput): Built {
     if (!Number.isSafeInteger(mask.size)) return { unfit: 'size must be a whole number' };
     // int8 holds every int4 minus every safe integer; for int8 itself numeric is needed.
     const wide = family === 'int8' ? 'numeric' : 'int8';
-    const floor = floorTo(['(', input.column, `)::pg_catalog."${wide}"`], `'${mask.size}'::pg_catalog."${wide}"`, wide);
+    const floor = floorTo(sql`(${input.column})::pg_catalog."${wide}"`, `'${mask.size}'::pg_catalog."${wide}"`, wide);
     return clamped(input, floor, `'${limits[0]}'::pg_catalog."${wide}"`);
   }
   const size = `'${mask.size}'::pg_catalog."numeric"`;
@@ -293,7 +288,7 @@ function bucket(mask: MaskSpec, input: MaskInput): Built {
 
 /** GREATEST skips NULL: without the guard a NULL would become the lowest value. */
 function clamped(input: MaskInput, floor: readonly Piece[], lowest: string): Built {
-  return { pieces: ['CASE WHEN ', input.column, ' IS NOT NULL THEN GREATEST(', ...floor, `, ${lowest}) END`] };
+  return { pieces: sql`CASE WHEN ${input.column} IS NOT NULL THEN GREATEST(${floor}, ${lowest}) END` };
 }
 
 /**
@@ -302,38 +297,28 @@ function clamped(input: MaskInput, floor: readonly Piece[], lowest: string): Bui
  */
 function bucketNumeric(input: MaskInput, size: string): Built {
   const modifier = numericModifier(input.type.typmod);
-  const value: readonly Piece[] = ['(', input.column, ')::pg_catalog."numeric"'];
+  const value = sql`(${input.column})::pg_catalog."numeric"`;
   const floor = floorTo(value, size, 'numeric');
   if (modifier !== undefined) {
     return clamped(input, floor, `'-${'9'.repeat(modifier.precision)}e${-modifier.scale}'::pg_catalog."numeric"`);
   }
   const lowest = `'-1e131000'::pg_catalog."numeric"`;
-  return {
-    pieces: [
-      // x - x is 0 for finite numbers and NaN for the others.
-      ...['CASE WHEN pg_catalog.numeric_ne(pg_catalog.numeric_sub(', ...value, ', ', ...value, '), 0) THEN ', ...value],
-      ...[' WHEN pg_catalog.numeric_lt(', ...value, `, ${lowest}) THEN ${lowest} ELSE `, ...floor, ' END'],
-    ],
-  };
+  // x - x is 0 for finite numbers and NaN for the others.
+  const isSpecial = sql`pg_catalog.numeric_ne(pg_catalog.numeric_sub(${value}, ${value}), 0)`;
+  const isTooLow = sql`pg_catalog.numeric_lt(${value}, ${lowest})`;
+  return { pieces: sql`CASE WHEN ${isSpecial} THEN ${value} WHEN ${isTooLow} THEN ${lowest} ELSE ${floor} END` };
 }
 
 /** By way of numeric, which neither overflows nor underflows on the way; its 15 digits are what a float8 holds for sure. */
 function bucketFloat(input: MaskInput, size: string): Built {
   const limit = input.type.family === 'float4' ? '3.4028234e38' : '1.79769313486231e308';
-  const wide: readonly Piece[] = ['(', input.column, ')::pg_catalog.float8'];
+  const wide = sql`(${input.column})::pg_catalog.float8`;
   const number = (text: string): string => `'${text}'::pg_catalog."numeric"`;
-  const special = ['NaN', 'Infinity', '-Infinity'].map((text) => `'${text}'::pg_catalog.float8`).join(', ');
-  return {
-    pieces: [
-      ...['CASE WHEN ', ...wide, ` OPERATOR(pg_catalog.=) ANY (ARRAY[${special}]) THEN `, ...wide],
-      ...[' WHEN ', input.column, ' IS NOT NULL THEN (LEAST(GREATEST('],
-      ...[
-        ...floorTo([...wide, '::pg_catalog."numeric"'], size, 'numeric'),
-        `, ${number(`-${limit}`)}), ${number(limit)}))`,
-      ],
-      '::pg_catalog.float8 END',
-    ],
-  };
+  const specials = ['NaN', 'Infinity', '-Infinity'].map((text) => `'${text}'::pg_catalog.float8`).join(', ');
+  const floor = floorTo(sql`${wide}::pg_catalog."numeric"`, size, 'numeric');
+  const clampedFloor = sql`(LEAST(GREATEST(${floor}, ${number(`-${limit}`)}), ${number(limit)}))::pg_catalog.float8`;
+  const isSpecial = sql`${wide} OPERATOR(pg_catalog.=) ANY (ARRAY[${specials}])`;
+  return { pieces: sql`CASE WHEN ${isSpecial} THEN ${wide} WHEN ${input.column} IS NOT NULL THEN ${clampedFloor} END` };
 }
 
 // --- dates ---
@@ -355,12 +340,10 @@ function truncate(mask: MaskSpec, input: MaskInput): Built {
       : `pg_catalog.timezone('UTC', ${date}::pg_catalog."timestamp")`;
   };
   const [wide, back] = family === 'date' ? ['::pg_catalog."timestamp"', '::pg_catalog.date'] : ['', ''];
-  return {
-    pieces: [
-      ...['CASE WHEN pg_catalog.isfinite(', input.column, `) THEN pg_catalog.date_trunc('${mask.to}', LEAST(GREATEST(`],
-      ...[input.column, `, ${limit(-4711)}), ${limit(294_276)})${wide})${back} ELSE `, input.column, ' END'],
-    ],
-  };
+  const { column } = input;
+  const within = sql`LEAST(GREATEST(${column}, ${limit(-4711)}), ${limit(294_276)})${wide}`;
+  const truncated = sql`pg_catalog.date_trunc(${quoteLiteral(mask.to)}, ${within})${back}`;
+  return { pieces: sql`CASE WHEN pg_catalog.isfinite(${column}) THEN ${truncated} ELSE ${column} END` };
 }
 
 /** Joins neighbouring texts. */

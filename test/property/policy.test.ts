@@ -96,7 +96,7 @@ const filterText = (view: RelationView): string =>
 const plainText = (value: unknown): string =>
   JSON.stringify(value, (_, child: unknown) => {
     if (child instanceof Map) return [...child].toSorted(([a], [b]) => (String(a) < String(b) ? -1 : 1));
-    return child instanceof Set ? [...child].toSorted() : child;
+    return child instanceof Set ? [...child].map(String).toSorted() : child;
   });
 
 describe('views', () => {

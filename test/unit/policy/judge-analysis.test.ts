@@ -221,7 +221,7 @@ describe('a text that the analysis refuses', () => {
       position: 22,
       message: 'policy data/support does not allow DELETE on public.payroll; use one of: public.orders',
     });
-    expect([...text].slice(22).join('')).toBe('payroll');
+    expect(Array.from(text).slice(22).join('')).toBe('payroll');
   });
 
   test('takes the statements beside it along', () => {
