@@ -45,6 +45,19 @@ JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND
   AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = f.adrelid AND d.refobjsubid > 0
 WHERE a.attgenerated <> '' AND d.refobjsubid <> f.adnum`;
 
+/** What a default or generation expression names besides its own relation; recorded as GENERATED_FROM is. */
+export const DEFAULT_USES = `
+SELECT f.adrelid, f.adnum, d.refobjid
+FROM pg_catalog.pg_attrdef f JOIN pg_catalog.pg_depend d
+  ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = f.oid
+WHERE d.refobjid >= 16384 AND d.refobjid <> f.adrelid AND d.deptype <> 'e'
+UNION
+SELECT f.adrelid, f.adnum, d.refobjid
+FROM pg_catalog.pg_attrdef f JOIN pg_catalog.pg_depend d
+  ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = f.adrelid AND d.objsubid = f.adnum
+WHERE d.refobjid >= 16384 AND d.refobjid <> f.adrelid AND d.refclassid IN
+  ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass)`;
+
 export const OWNED_SEQUENCES = `
 SELECT d.refobjid, d.refobjsubid, d.objid
 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'

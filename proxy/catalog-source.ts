@@ -159,12 +159,15 @@ async function readColumns(context: Context): Promise<ReadonlyMap<Oid, readonly 
   const { query, names } = context;
   const sources = new Map<string, number[]>();
   for (const row of await query(sql.GENERATED_FROM)) append(sources, `${text(row, 0)}.${text(row, 1)}`, number(row, 2));
+  const uses = new Map<string, number[]>();
+  for (const row of await query(sql.DEFAULT_USES)) append(uses, `${text(row, 0)}.${text(row, 1)}`, number(row, 2));
   const sequences = new Map<string, Oid>();
   for (const row of await query(sql.OWNED_SEQUENCES)) sequences.set(`${text(row, 0)}.${text(row, 1)}`, number(row, 2));
   const result = new Map<Oid, CatalogColumn[]>();
   for (const row of await query(sql.COLUMNS)) {
     const key = `${text(row, 0)}.${text(row, 1)}`;
     const ownedSequenceOid = sequences.get(key);
+    const defaultUsesOids = uses.get(key);
     append(result, number(row, 0), {
       attnum: number(row, 1),
       name: names(text(row, 2)),
@@ -175,6 +178,7 @@ async function readColumns(context: Context): Promise<ReadonlyMap<Oid, readonly 
       identity: letter(row, 7) as CatalogColumn['identity'],
       hasDefault: flag(row, 8),
       generatedFrom: sources.get(key) ?? NO_OIDS,
+      ...(defaultUsesOids === undefined ? {} : { defaultUsesOids }),
       ...(ownedSequenceOid === undefined ? {} : { ownedSequenceOid }),
     });
   }

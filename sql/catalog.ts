@@ -20,6 +20,8 @@ export interface CatalogColumn {
   readonly hasDefault: boolean;
   /** Columns of the same relation that a generated column's expression reads (attnums). */
   readonly generatedFrom: readonly number[];
+  /** User functions, operators, types and other relations that its default or generation expression names. */
+  readonly defaultUsesOids?: readonly Oid[];
   /** Sequence owned by this column (pg_depend deptype a or i), as OID of the sequence. */
   readonly ownedSequenceOid?: Oid;
 }

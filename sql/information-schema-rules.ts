@@ -2,10 +2,10 @@
  * The views of information_schema that an agent may read, narrowed to visible schemas, tables and columns. The views themselves show only what
  * the database role has rights on, so an agent sees the narrower of both. What has no entry is refused.
  */
-import { constraintCondition, defaultCondition, visibleRelationNames } from './pg-catalog-rules.ts';
+import { constraintCondition, visibleRelationNames } from './pg-catalog-rules.ts';
 import { blank, EMPTY, filtered, onlyWhere, type SystemRelationRule, WHOLE } from './system-relation-rule.ts';
 import type { VisibleObjects } from './visible-objects.ts';
-import { isColumnPlain, isColumnVisible, isVisible } from './visible-predicates.ts';
+import { isColumnPlain, isColumnVisible, isDefaultVisible, isVisible } from './visible-predicates.ts';
 
 type Condition = (visible: VisibleObjects) => string;
 
@@ -14,16 +14,20 @@ const relation =
   (visible) =>
     `(x.${prefix}_schema::pg_catalog.name, x.${prefix}_name::pg_catalog.name) IN ${visibleRelationNames(visible)}`;
 
-function columnNames(visible: VisibleObjects, plain: boolean): string {
-  const condition = (plain ? isColumnPlain : isColumnVisible)('a.attrelid', 'a.attnum', visible);
+type ColumnCondition = (relationOid: string, attnum: string, visible: VisibleObjects) => string;
+
+function columnNames(visible: VisibleObjects, test: ColumnCondition): string {
+  const condition = test('a.attrelid', 'a.attnum', visible);
   return `(SELECT n.nspname, c.relname, a.attname FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE a.attnum > 0 AND NOT a.attisdropped AND ${isVisible('relation', 'c.oid', visible)} AND ${condition})`;
 }
 
-function isColumn(visible: VisibleObjects, plain: boolean, column = 'column_name'): string {
-  return `(x.table_schema::pg_catalog.name, x.table_name::pg_catalog.name, x.${column}::pg_catalog.name) IN ${columnNames(visible, plain)}`;
+function isColumn(visible: VisibleObjects, test: ColumnCondition, column = 'column_name'): string {
+  return `(x.table_schema::pg_catalog.name, x.table_name::pg_catalog.name, x.${column}::pg_catalog.name) IN ${columnNames(visible, test)}`;
 }
 
-const column: Condition = (visible) => isColumn(visible, false);
+const column: Condition = (visible) => isColumn(visible, isColumnVisible);
+
+const isDefaultNamed: Condition = (visible) => isColumn(visible, isDefaultVisible);
 
 /** Constraint names repeat within a schema: a name counts only if no hidden constraint of the schema has it too. */
 const constraintByName: Condition = (visible) => {
@@ -80,10 +84,12 @@ export const INFORMATION_SCHEMA_RULES: Readonly<Record<string, SystemRelationRul
   tables: filtered(relation()),
   views: filtered(relation(), () => ({ view_definition: blank('view_definition') })),
   columns: filtered(column, (v) => ({
-    column_default: onlyWhere(isDefaultVisible(v), 'column_default', 'NULL'),
-    generation_expression: onlyWhere(isDefaultVisible(v), 'generation_expression', 'NULL'),
+    column_default: onlyWhere(isDefaultNamed(v), 'column_default', 'NULL'),
+    generation_expression: onlyWhere(isDefaultNamed(v), 'generation_expression', 'NULL'),
   })),
-  column_column_usage: filtered((v) => `${isColumn(v, true)} AND ${isColumn(v, true, 'dependent_column')}`),
+  column_column_usage: filtered(
+    (v) => `${isColumn(v, isColumnPlain)} AND ${isColumn(v, isColumnPlain, 'dependent_column')}`,
+  ),
   column_domain_usage: filtered(and(column, userType('domain_schema', 'domain_name'))),
   column_udt_usage: filtered(and(column, userType('udt_schema', 'udt_name'))),
   column_privileges: filtered(and(column, ownGrantee), GRANTOR),
@@ -151,12 +157,3 @@ export const INFORMATION_SCHEMA_RULES: Readonly<Record<string, SystemRelationRul
   view_routine_usage: EMPTY,
   view_table_usage: EMPTY,
 };
-
-/** The same condition as for pg_attrdef's rows, by the column's name. */
-function isDefaultVisible(visible: VisibleObjects): string {
-  return `(x.table_schema::pg_catalog.name, x.table_name::pg_catalog.name, x.column_name::pg_catalog.name) IN ${defaultNames(visible)}`;
-}
-
-function defaultNames(visible: VisibleObjects): string {
-  return `(SELECT n.nspname, c.relname, a.attname FROM pg_catalog.pg_attrdef AS x JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.adrelid AND a.attnum = x.adnum JOIN pg_catalog.pg_class AS c ON c.oid = x.adrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE ${defaultCondition(visible)})`;
-}

@@ -67,6 +67,22 @@ function spellings(schema: string, name: string, isInPath: boolean): readonly st
  * the same under every search path.
  */
 function nameEntries(objectClass: ObjectClass, visible: VisibleObjects): readonly NameEntry[] {
+  let known = entriesByClass.get(visible);
+  if (known === undefined) {
+    known = new Map();
+    entriesByClass.set(visible, known);
+  }
+  let entries = known.get(objectClass);
+  if (entries === undefined) {
+    entries = makeNameEntries(objectClass, visible);
+    known.set(objectClass, entries);
+  }
+  return entries;
+}
+
+const entriesByClass = new WeakMap<VisibleObjects, Map<ObjectClass, readonly NameEntry[]>>();
+
+function makeNameEntries(objectClass: ObjectClass, visible: VisibleObjects): readonly NameEntry[] {
   const { catalog } = visible;
   switch (objectClass) {
     case 'relation':

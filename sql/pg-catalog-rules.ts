@@ -11,8 +11,8 @@ import {
   dependsOnlyOnVisible,
   isAddressVisible,
   isAnyOf,
-  isColumnPlain,
   isColumnVisible,
+  isDefaultVisible,
   isExtensionVisible,
   isVisible,
 } from './visible-predicates.ts';
@@ -73,25 +73,16 @@ function visibleCheckCounts(visible: VisibleObjects): string {
 }
 
 function attributeColumns(visible: VisibleObjects): Readonly<Record<string, string>> {
-  const plain = isColumnPlain('x.attrelid', 'x.attnum', visible);
+  const shown = isDefaultVisible('x.attrelid', 'x.attnum', visible);
   return {
     attacl: blank('attacl'),
     attfdwoptions: blank('attfdwoptions'),
     // The default at the time of ADD COLUMN: a value of the column.
     attmissingval: blank('attmissingval'),
     atthasmissing: 'false',
-    atthasdef: onlyWhere(plain, 'atthasdef', 'false'),
+    atthasdef: onlyWhere(shown, 'atthasdef', 'false'),
     attstattarget: blank('attstattarget'),
   };
-}
-
-/** Condition over a row `x` of pg_attrdef: the column is plain, and so is all that its default or generation expression reads. */
-export function defaultCondition(visible: VisibleObjects): string {
-  const ofDefault = `h.classid = '${CATALOG_OIDS.attrdef}'::pg_catalog.oid AND h.objid = x.oid`;
-  // Before 15 the column itself, not its pg_attrdef row, depends on what a generation expression reads.
-  const ofColumn = `h.classid = '${CATALOG_OIDS.relation}'::pg_catalog.oid AND h.objid = x.adrelid AND h.objsubid = x.adnum AND h.refobjid = x.adrelid`;
-  const readsOther = `EXISTS (SELECT FROM pg_catalog.pg_depend AS h WHERE ((${ofDefault}) OR (${ofColumn})) AND h.refclassid = '${CATALOG_OIDS.relation}'::pg_catalog.oid AND h.refobjsubid > 0 AND NOT ${isColumnPlain('h.refobjid', 'h.refobjsubid', visible)})`;
-  return `${isColumnPlain('x.adrelid', 'x.adnum', visible)} AND NOT ${readsOther} AND ${dependsOnlyOnVisible(CATALOG_OIDS.attrdef, 'x.oid', visible)}`;
 }
 
 /** Condition over a row of pg_constraint: listed ones, NOT NULL of visible columns (18 on), checks of visible domains, the session's own. */
@@ -131,7 +122,7 @@ export const PG_CATALOG_RULES: Readonly<Record<string, SystemRelationRule>> = {
     (v) => `NOT x.attisdropped AND ${isColumnVisible('x.attrelid', 'x.attnum', v)}`,
     attributeColumns,
   ),
-  pg_attrdef: filtered(defaultCondition),
+  pg_attrdef: filtered((v) => isDefaultVisible('x.adrelid', 'x.adnum', v)),
   pg_constraint: filtered((v) => constraintCondition('x', v)),
   pg_index: filtered((v) => isVisible('index', 'x.indexrelid', v)),
   pg_inherits: filtered(

@@ -65,7 +65,30 @@ export function systemRelationView(
   if (rule.kind === 'whole') return { kind: 'whole' };
   const unknown = systemColumns.find((name) => !Object.hasOwn(SYSTEM_COLUMNS, name));
   if (unknown !== undefined) return { kind: 'refused', reason: `${unknown} is not a system column` };
-  return { kind: 'filtered', sql: selectText(relation, rule, visible, systemColumns) };
+  return { kind: 'filtered', sql: remembered(relation, rule, visible, systemColumns) };
+}
+
+const texts = new WeakMap<VisibleObjects, Map<string, string>>();
+
+/** The texts hold long lists of OIDs and depend on the identity's objects only: each is printed once. */
+function remembered(
+  relation: CatalogRelation,
+  rule: Exclude<SystemRelationRule, { readonly kind: 'whole' }>,
+  visible: VisibleObjects,
+  systemColumns: readonly string[],
+): string {
+  let known = texts.get(visible);
+  if (known === undefined) {
+    known = new Map();
+    texts.set(visible, known);
+  }
+  const key = `${relation.oid} ${systemColumns.join(' ')}`;
+  let text = known.get(key);
+  if (text === undefined) {
+    text = selectText(relation, rule, visible, systemColumns);
+    known.set(key, text);
+  }
+  return text;
 }
 
 function refusalReason(relation: CatalogRelation): string {

@@ -14,8 +14,6 @@ export interface VisibleObjects {
   readonly catalog: CatalogSnapshot;
   /** Tables, views, sequences. */
   readonly relationOids: readonly Oid[];
-  /** Highest known attnum, matching `relationOids` by position: later columns do not show. */
-  readonly lastColumns: readonly number[];
   /** Relations of which no part is hidden, masked or filtered, nor of any parent or child. */
   readonly wholeRelationOids: readonly Oid[];
   /** Relations and indexes whose size and row counts tell of visible rows only. */
@@ -29,14 +27,17 @@ export interface VisibleObjects {
   readonly operatorOids: readonly Oid[];
   readonly schemaOids: readonly Oid[];
   readonly extensions: readonly string[];
-  readonly hiddenColumns: readonly ColumnAddress[];
-  /** Masked columns show, but not their default, statistics or generation expression. */
-  readonly maskedColumns: readonly ColumnAddress[];
+  /** Visible columns by `columnKey`. */
+  readonly columnKeys: readonly number[];
+  /** Visible columns that are not masked. */
+  readonly plainColumnKeys: readonly number[];
+  /** Columns whose default or generation expression may be shown: all that it names is visible and plain. */
+  readonly defaultKeys: readonly number[];
 }
 
-export interface ColumnAddress {
-  readonly relationOid: Oid;
-  readonly attnum: number;
+/** One number for a column; SQL computes the same as int8. */
+export function columnKey(relationOid: Oid, attnum: number): number {
+  return relationOid * 65536 + attnum;
 }
 
 /** All that the identity behind `access` may see of the catalog. Costs milliseconds: make it once for each policy generation. */
@@ -55,12 +56,9 @@ export function visibleObjects(access: Access, catalog: CatalogSnapshot): Visibl
     (candidate) => isUser(candidate.oid) && isFunctionGranted(candidate, access.functions),
   );
   const strict = strictFamilies(pairs, catalog);
-  const addresses = (
-    pick: (view: RelationView, relation: CatalogRelation) => readonly number[],
-  ): readonly ColumnAddress[] =>
-    pairs.flatMap(({ view, relation }) =>
-      pick(view, relation).map((attnum) => ({ relationOid: relation.oid, attnum })),
-    );
+  const plain = new Map(pairs.map(({ view, relation }) => [relation.oid, plainColumns(view, relation)]));
+  const keys = (pick: (pair: Granted) => Iterable<number>): readonly number[] =>
+    pairs.flatMap((pair) => [...pick(pair)].map((attnum) => columnKey(pair.relation.oid, attnum)));
   const operators = catalog.operators.filter(
     (candidate) => isUser(candidate.oid) && isOperatorGranted(candidate, access.functions),
   );
@@ -74,7 +72,6 @@ export function visibleObjects(access: Access, catalog: CatalogSnapshot): Visibl
   return {
     catalog,
     relationOids: relations.map((relation) => relation.oid),
-    lastColumns: relations.map((relation) => relation.columns.at(-1)?.attnum ?? 0),
     wholeRelationOids: relations
       .filter((relation) => !strict.partial.has(relation.oid))
       .map((relation) => relation.oid),
@@ -101,11 +98,21 @@ export function visibleObjects(access: Access, catalog: CatalogSnapshot): Visibl
     extensions: [
       ...new Set([...access.functions.extensions, ...types.flatMap((type) => type.extension ?? [])]),
     ].toSorted(),
-    hiddenColumns: addresses((view, relation) =>
-      relation.columns.filter((column) => view.hiddenColumns.has(column.name)).map((column) => column.attnum),
-    ),
-    maskedColumns: addresses((view) =>
-      view.columns.filter((column) => column.mask !== undefined).map((column) => column.attnum),
+    columnKeys: [
+      ...keys(({ view, relation }) => visibleColumns(view, relation).map((column) => column.attnum)),
+      // A sequence's three columns, which every sequence has.
+      ...sequences.flatMap((oid) => [1, 2, 3].map((attnum) => columnKey(oid, attnum))),
+    ],
+    plainColumnKeys: keys(({ relation }) => plain.get(relation.oid) ?? []),
+    defaultKeys: keys(({ relation }) =>
+      relation.columns
+        .filter((column) => {
+          const shown = plain.get(relation.oid);
+          const isPlain =
+            shown?.has(column.attnum) === true && column.generatedFrom.every((attnum) => shown.has(attnum));
+          return isPlain && isUsable(column.defaultUsesOids);
+        })
+        .map((column) => column.attnum),
     ),
   };
 }
@@ -122,6 +129,15 @@ interface Granted {
 function visibleColumns(view: RelationView, relation: CatalogRelation): CatalogRelation['columns'] {
   const visible = new Set(view.columns.map((column) => column.attnum));
   return relation.columns.filter((column) => visible.has(column.attnum));
+}
+
+function plainColumns(view: RelationView, relation: CatalogRelation): ReadonlySet<number> {
+  const masked = new Set(view.columns.filter((column) => column.mask !== undefined).map((column) => column.attnum));
+  return new Set(
+    visibleColumns(view, relation)
+      .map((column) => column.attnum)
+      .filter((attnum) => !masked.has(attnum)),
+  );
 }
 
 function seesColumns(view: RelationView, relation: CatalogRelation, attnums: readonly number[]): boolean {

@@ -2,7 +2,7 @@
 import type { Oid } from './catalog.ts';
 import { quoteLiteral } from './identifiers.ts';
 import type { ObjectClass } from './oid-function-list.ts';
-import { type ColumnAddress, FIRST_USER_OID, type VisibleObjects } from './visible-objects.ts';
+import { FIRST_USER_OID, type VisibleObjects } from './visible-objects.ts';
 
 /** The session's own temporary relations are its own business. */
 const OWN_TEMPORARY =
@@ -94,22 +94,17 @@ export function isVisible(objectClass: ObjectClass, oid: string, visible: Visibl
   }
 }
 
-function columnKeys(addresses: readonly ColumnAddress[]): string {
-  return `'{${addresses.map((address) => address.relationOid * 65536 + address.attnum).join(',')}}'::pg_catalog.int8[]`;
-}
-
-function isNotAmong(relationOid: string, attnum: string, addresses: readonly ColumnAddress[]): string {
-  if (addresses.length === 0) return 'true';
+function isAmong(relationOid: string, attnum: string, keys: readonly number[]): string {
   const key = `(${relationOid}::pg_catalog.int8 OPERATOR(pg_catalog.*) 65536 OPERATOR(pg_catalog.+) ${attnum})`;
-  return `${key} OPERATOR(pg_catalog.<>) ALL (${columnKeys(addresses)})`;
+  return `${key} OPERATOR(pg_catalog.=) ANY ('{${keys.join(',')}}'::pg_catalog.int8[])`;
 }
 
-/** Condition on a column of a relation, given as two column expressions. Attribute number 0 stands for the relation itself. */
+/** Condition on a column of a relation, given as two column expressions; system columns (below 0) show with their relation. */
 export function isColumnVisible(relationOid: string, attnum: string, visible: VisibleObjects): string {
-  const last = `('{${visible.lastColumns.join(',')}}'::pg_catalog.int2[])[pg_catalog.array_position('{${visible.relationOids.join(',')}}'::pg_catalog.oid[], ${relationOid})]`;
   return or(
     isBuiltin(relationOid),
-    `(${isAnyOf(relationOid, visible.relationOids)} AND ${attnum} OPERATOR(pg_catalog.<=) ${last} AND ${isNotAmong(relationOid, attnum, visible.hiddenColumns)})`,
+    isAmong(relationOid, attnum, visible.columnKeys),
+    `(${attnum} OPERATOR(pg_catalog.<) 0 AND ${isAnyOf(relationOid, visible.relationOids)})`,
     isAnyOf(relationOid, [...visible.indexOids, ...visible.compositeRelationOids]),
     `${relationOid} OPERATOR(pg_catalog.=) ANY ${OWN_TEMPORARY}`,
   );
@@ -117,7 +112,20 @@ export function isColumnVisible(relationOid: string, attnum: string, visible: Vi
 
 /** The same, and the column is not masked. */
 export function isColumnPlain(relationOid: string, attnum: string, visible: VisibleObjects): string {
-  return `(${isColumnVisible(relationOid, attnum, visible)} AND ${isNotAmong(relationOid, attnum, visible.maskedColumns)})`;
+  return or(
+    isBuiltin(relationOid),
+    isAmong(relationOid, attnum, visible.plainColumnKeys),
+    `${relationOid} OPERATOR(pg_catalog.=) ANY ${OWN_TEMPORARY}`,
+  );
+}
+
+/** Condition on the default or generation expression of a column. */
+export function isDefaultVisible(relationOid: string, attnum: string, visible: VisibleObjects): string {
+  return or(
+    isBuiltin(relationOid),
+    isAmong(relationOid, attnum, visible.defaultKeys),
+    `${relationOid} OPERATOR(pg_catalog.=) ANY ${OWN_TEMPORARY}`,
+  );
 }
 
 /** Condition on an object address of pg_depend and pg_description. Classes that are not listed count as built-in objects only. */
@@ -134,7 +142,7 @@ export function isAddressVisible(classOid: string, oid: string, part: string, vi
     [NAMESPACE_CATALOG, isVisible('namespace', oid, visible)],
     [
       CATALOG_OIDS.attrdef,
-      `EXISTS (SELECT FROM pg_catalog.pg_attrdef AS f WHERE f.oid = ${oid} AND ${isColumnPlain('f.adrelid', 'f.adnum', visible)})`,
+      `EXISTS (SELECT FROM pg_catalog.pg_attrdef AS f WHERE f.oid = ${oid} AND ${isDefaultVisible('f.adrelid', 'f.adnum', visible)})`,
     ],
     [
       EXTENSION_CATALOG,
