@@ -7,6 +7,8 @@ import type { EffectivePolicy } from '#policy/effective-policy.ts';
 export interface StatementPlan {
   readonly decision: StatementDecision;
   readonly command: string;
+  /** All reasons as the record holds them. */
+  readonly reasonText: string;
   /** Rows and descriptions pass as they are. */
   readonly passes: boolean;
   readonly shape: ResultShape;
@@ -75,6 +77,7 @@ function planStatement(statement: StatementDecision, policy: EffectivePolicy, ob
   return {
     decision: statement,
     command: facts.command,
+    reasonText: observed ? ['observe', ...statement.reasons].join('; ') : statement.reasons.join('; '),
     passes: shape.strippedColumns === 0 && !shape.hidesRows && shape.explain === undefined,
     shape,
     checks: accepted?.checks ?? [],

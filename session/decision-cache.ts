@@ -173,10 +173,10 @@ export class DecisionCache {
   }
 
   /** How far an offset behind the n-th literal has moved: index 0 is before the first. */
-  #shifts(entry: ShapeEntry): Int32Array {
-    const shifts = new Int32Array(entry.ends.length + 1);
+  #shifts(entry: ShapeEntry): readonly number[] {
+    const shifts = [0];
     for (let index = 0; index < entry.ends.length; index++) {
-      shifts[index + 1] = (this.#reader.ends[index] as number) - (entry.ends[index] as number);
+      shifts.push((this.#reader.ends[index] as number) - (entry.ends[index] as number));
     }
     return shifts;
   }
@@ -306,7 +306,7 @@ function segmentBytes(segments: readonly Segment[] | undefined): number {
   return (segments ?? []).reduce((sum, segment) => sum + 80 + ('insert' in segment ? segment.insert.length : 0), 0);
 }
 
-function printSegments(segments: readonly Segment[], shifts: Int32Array, lookup: TextLookup): Buffer {
+function printSegments(segments: readonly Segment[], shifts: readonly number[], lookup: TextLookup): Buffer {
   let length = 0;
   for (const segment of segments) {
     length +=
@@ -332,7 +332,7 @@ function shiftPieces(
   pieces: readonly TextPiece[],
   starts: readonly number[],
   ends: readonly number[],
-  shifts: Int32Array,
+  shifts: readonly number[],
 ): readonly TextPiece[] {
   const move = (offset: number): number =>
     offset + (shifts[Math.max(literalsBefore(offset, starts, ends), 0)] as number);

@@ -16,7 +16,6 @@ export function recordAllowed(
   const runs: Run[] = [];
   for (const plan of plans) {
     const uid = state.ports.newUid();
-    const reasons = plan.decision.reasons.join('; ');
     state.events.push({
       phase: 'decision',
       timeMs: state.ports.timeMs(),
@@ -28,7 +27,7 @@ export function recordAllowed(
       generation: policy.generation,
       queryString: plans.length === 1 ? sent.text : statementText(sent, plan.decision),
       sqlstate: '00000',
-      reason: observed ? `observe${reasons === '' ? '' : `; ${reasons}`}` : reasons,
+      reason: plan.reasonText,
       relations: plan.decision.facts.relations,
       masked: plan.decision.facts.masked,
       rowFilters: plan.decision.facts.rowFilters,

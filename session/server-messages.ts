@@ -27,15 +27,14 @@ export function handleServerMessage(state: SessionState, frame: FrameView): void
     onRow(state, frame);
     return;
   }
-  const asynchronous = ASYNCHRONOUS.get(tag);
+  const asynchronous = ASYNCHRONOUS[tag];
   if (asynchronous !== undefined) {
     asynchronous(state, frame);
     return;
   }
   const entry = state.queue.first;
-  if (entry === undefined) throw outOfStep();
-  const handler = REPLIES.get(tag);
-  if (handler === undefined) throw outOfStep();
+  const handler = REPLIES[tag];
+  if (entry === undefined || handler === undefined) throw outOfStep();
   if (entry.replacement !== undefined && tag !== BACKEND.readyForQuery) throw outOfStep();
   handler(state, entry, frame);
 }
@@ -43,7 +42,7 @@ export function handleServerMessage(state: SessionState, frame: FrameView): void
 type ReplyHandler = (state: SessionState, entry: Entry, frame: FrameView) => void;
 
 /** What may come at any time. */
-const ASYNCHRONOUS: ReadonlyMap<number, (state: SessionState, frame: FrameView) => void> = new Map([
+const ASYNCHRONOUS = byTag<(state: SessionState, frame: FrameView) => void>([
   [BACKEND.errorResponse, onError],
   [BACKEND.noticeResponse, onNotice],
   [BACKEND.parameterStatus, onParameterStatus],
@@ -51,7 +50,7 @@ const ASYNCHRONOUS: ReadonlyMap<number, (state: SessionState, frame: FrameView) 
 ]);
 
 /** Replies in turn. Each checks that it answers the entry at the head. */
-const REPLIES: ReadonlyMap<number, ReplyHandler> = new Map<number, ReplyHandler>([
+const REPLIES = byTag<ReplyHandler>([
   [BACKEND.parseComplete, simpleReply('parse')],
   [BACKEND.bindComplete, simpleReply('bind')],
   [BACKEND.closeComplete, simpleReply('close')],
@@ -67,6 +66,12 @@ const REPLIES: ReadonlyMap<number, ReplyHandler> = new Map<number, ReplyHandler>
   [BACKEND.readyForQuery, onReadyForQuery],
 ]);
 
+function byTag<Handler>(handlers: readonly (readonly [number, Handler])[]): readonly (Handler | undefined)[] {
+  const table: (Handler | undefined)[] = Array.from({ length: 256 }, () => undefined);
+  for (const [tag, handler] of handlers) table[tag] = handler;
+  return table;
+}
+
 function outOfStep(): WireError {
   return new WireError('the database answered out of step');
 }
@@ -75,8 +80,8 @@ function pass(state: SessionState, entry: Entry, frame: FrameView): void {
   if (!entry.swallow && !entry.muted) state.toClient.pass(frame.buffer, frame.start, frame.end);
 }
 
-function expectKind(entry: Entry, ...kinds: readonly Entry['kind'][]): void {
-  if (!kinds.includes(entry.kind) || entry.failed) throw outOfStep();
+function expectKind(entry: Entry, kind: Entry['kind'], other: Entry['kind'] = kind): void {
+  if ((entry.kind !== kind && entry.kind !== other) || entry.failed) throw outOfStep();
 }
 
 function simpleReply(kind: Entry['kind']): ReplyHandler {

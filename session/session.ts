@@ -84,17 +84,27 @@ export class Session {
 
   /** Bytes from the agent. The buffer must stay unchanged until they are written. */
   receiveFromClient(chunk: Buffer): void {
-    this.#client.push(chunk);
-    this.#guarded(() => this.#pump());
+    try {
+      this.#client.push(chunk);
+      this.#pump();
+    } catch (error) {
+      this.#onBreach(error);
+    }
+    if (this.#state.end !== undefined) this.#finish();
   }
 
   /** Bytes from the database. The buffer must stay unchanged until they are written; nothing else refers to it afterwards. */
   receiveFromServer(chunk: Buffer): void {
-    this.#guarded(() => {
-      this.#server.push(chunk);
-      while (this.#state.end === undefined && this.#server.next()) handleServerMessage(this.#state, this.#server);
-      if (this.#state.stalled === 'barrier' && this.#state.queue.length === 0) this.#resume();
-    });
+    const state = this.#state;
+    const server = this.#server;
+    try {
+      server.push(chunk);
+      while (state.end === undefined && server.next()) handleServerMessage(state, server);
+      if (state.stalled === 'barrier' && state.queue.length === 0) this.#resume();
+    } catch (error) {
+      this.#onBreach(error);
+    }
+    if (state.end !== undefined) this.#finish();
   }
 
   /** The answer to a decision that was made elsewhere. */
@@ -150,10 +160,14 @@ export class Session {
     try {
       action();
     } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      failSession(this.#state, { slug: 'protocol_violation', sqlstate: error.sqlstate, message: error.message });
+      this.#onBreach(error);
     }
     this.#finish();
+  }
+
+  #onBreach(error: unknown): void {
+    if (!(error instanceof WireError)) throw error;
+    failSession(this.#state, { slug: 'protocol_violation', sqlstate: error.sqlstate, message: error.message });
   }
 
   #finish(): void {

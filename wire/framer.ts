@@ -94,7 +94,11 @@ export class Framer {
   }
 
   #checkedTotal(tag: number, bytes: Buffer, start: number): number {
-    const length = bytes.readInt32BE(start + 1);
+    const length =
+      ((bytes[start + 1] as number) << 24) |
+      ((bytes[start + 2] as number) << 16) |
+      ((bytes[start + 3] as number) << 8) |
+      (bytes[start + 4] as number);
     const limit = this.#rules.lengthLimit(tag);
     if (limit === 0) throw new WireError('message type not allowed');
     if (length < 4) throw new WireError('message length too small');

@@ -61,7 +61,7 @@ export const STREAMED_MESSAGE_LIMIT_BYTES = 0x3fffffff;
 /** A start-up packet: PostgreSQL's MAX_STARTUP_PACKET_LENGTH. */
 export const STARTUP_PACKET_LIMIT_BYTES = 10_000;
 
-const frontendLimits = new Map<number, number>([
+const frontendLimits = limitTable([
   [FRONTEND.bind, LARGE_MESSAGE_LIMIT_BYTES],
   [FRONTEND.close, SMALL_MESSAGE_LIMIT_BYTES],
   [FRONTEND.copyData, STREAMED_MESSAGE_LIMIT_BYTES],
@@ -78,13 +78,23 @@ const frontendLimits = new Map<number, number>([
 
 /** The largest length word a client may declare for this tag; 0: the tag is unknown or refused here. */
 export function frontendLengthLimit(tag: number): number {
-  return frontendLimits.get(tag) ?? 0;
+  return frontendLimits[tag] ?? 0;
 }
 
-const knownBackendTags = new Set<number>(Object.values(BACKEND));
+/** By tag, since it is asked for every message. */
+function limitTable(limits: readonly (readonly [number, number])[]): Uint32Array {
+  const table = new Uint32Array(256);
+  for (const [tag, limit] of limits) table[tag] = limit;
+  return table;
+}
+
+const backendLimits = limitTable([
+  ...Object.values(BACKEND).map((tag) => [tag, LARGE_MESSAGE_LIMIT_BYTES] as const),
+  [BACKEND.dataRow, STREAMED_MESSAGE_LIMIT_BYTES],
+  [BACKEND.copyData, STREAMED_MESSAGE_LIMIT_BYTES],
+]);
 
 /** The same for what the server sends; 0: unknown. */
 export function backendLengthLimit(tag: number): number {
-  if (tag === BACKEND.dataRow || tag === BACKEND.copyData) return STREAMED_MESSAGE_LIMIT_BYTES;
-  return knownBackendTags.has(tag) ? LARGE_MESSAGE_LIMIT_BYTES : 0;
+  return backendLimits[tag] ?? 0;
 }
