@@ -70,6 +70,7 @@ const IBAN = /(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,30}(?![A-Za-z
 function redactIbans(text: string): string {
   return text.replace(IBAN, (found) => {
     for (let end = found.length; end >= 15; end--) {
+      if (/[ -]/.test(found[end - 1] ?? '')) continue;
       const { iban } = extractIBAN(found.slice(0, end));
       if (isValidIBAN(iban.toUpperCase())) return replacementOf('Iban') + found.slice(end);
     }
