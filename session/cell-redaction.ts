@@ -158,7 +158,7 @@ function redactJson(text: string, redact: RedactText): string {
 /** The elements of an array or composite in text form; a changed one is quoted. */
 function redactElements(text: string, redact: RedactText): string {
   return text.replace(/"((?:[^"\\]|\\.|"")*)"|[^{}(),"]+/gs, (element: string, quoted: string | undefined) => {
-    const value = quoted === undefined ? element : quoted.replace(/\\(.)|""/gs, (pair, escaped) => escaped ?? pair[0]);
+    const value = quoted === undefined ? element : quoted.replace(/\\.|""/gs, (pair) => pair.slice(1));
     const redacted = redactUnknown(value, redact);
     return redacted === value ? element : `"${redacted.replace(/[\\"]/g, '\\$&')}"`;
   });
