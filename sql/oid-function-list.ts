@@ -3,6 +3,7 @@ import type { RegType } from './reg-types.ts';
 
 /**
  * What an OID must belong to. `relation` includes sequences and views; `wholeRelation` only those without hidden, masked or filtered parts;
+ * `expressionRelation` a relation whose column names a foreign expression may pick by number: with hidden columns it counts as 0;
  * `object` any catalog object the identity may see; `builtin` what every database has; `none` nothing, so that the function gives NULL.
  */
 export type ObjectClass =
@@ -10,6 +11,7 @@ export type ObjectClass =
   | 'index'
   | 'relationOrIndex'
   | 'wholeRelation'
+  | 'expressionRelation'
   | 'constraint'
   | 'type'
   | 'function'
@@ -64,8 +66,8 @@ export const OID_FUNCTIONS: Readonly<Record<string, Rules>> = {
 
   pg_get_indexdef: first(oid(0, 'index'), 1, 3),
   pg_get_constraintdef: first(oid(0, 'constraint'), 1, 2),
-  // The first argument can only come from a catalog row that the identity sees: pg_node_tree has no input.
-  pg_get_expr: { 2: [oid(1, 'relation')], 3: [oid(1, 'relation')] },
+  // The first argument can only come from a catalog row that the identity sees (pg_node_tree has no input), but of any relation.
+  pg_get_expr: { 2: [oid(1, 'expressionRelation')], 3: [oid(1, 'expressionRelation')] },
   pg_get_partkeydef: first(oid(0, 'wholeRelation'), 1),
   pg_get_partition_constraintdef: first(oid(0, 'wholeRelation'), 1),
   pg_get_replica_identity_index: first(oid(0, 'wholeRelation', 'regclass'), 1),

@@ -13,6 +13,11 @@ import { CATALOG_OIDS, isAnyOf, isColumnVisible, isVisible } from './visible-pre
 export function wrapOidArgument(argumentSql: string, objectClass: ObjectClass, visible: VisibleObjects): string {
   if (objectClass === 'none') return `(SELECT q.o FROM (SELECT (${argumentSql}) AS o OFFSET 0) AS q WHERE false)`;
   const zero = 'q.o OPERATOR(pg_catalog.=) 0::pg_catalog.oid';
+  if (objectClass === 'expressionRelation') {
+    // With 0 the server prints expressions that name no column, and refuses the others.
+    const open = isVisible(objectClass, 'q.o', visible);
+    return `(SELECT CASE WHEN ${open} THEN q.o ELSE 0::pg_catalog.oid END FROM (SELECT (${argumentSql})::pg_catalog.oid AS o OFFSET 0) AS q WHERE ${zero} OR ${isVisible('relationOrIndex', 'q.o', visible)})`;
+  }
   return `(SELECT q.o FROM (SELECT (${argumentSql})::pg_catalog.oid AS o OFFSET 0) AS q WHERE ${zero} OR ${isVisible(objectClass, 'q.o', visible)})`;
 }
 

@@ -123,8 +123,19 @@ export const PG_CATALOG_RULES: Readonly<Record<string, SystemRelationRule>> = {
     attributeColumns,
   ),
   pg_attrdef: filtered((v) => isDefaultVisible('x.adrelid', 'x.adnum', v)),
-  pg_constraint: filtered((v) => constraintCondition('x', v)),
-  pg_index: filtered((v) => isVisible('index', 'x.indexrelid', v)),
+  pg_constraint: filtered(
+    (v) => constraintCondition('x', v),
+    (v) => ({
+      conbin: onlyWhere(`x.conrelid = 0 OR ${isVisible('expressionRelation', 'x.conrelid', v)}`, 'conbin', 'NULL'),
+    }),
+  ),
+  pg_index: filtered(
+    (v) => isVisible('index', 'x.indexrelid', v),
+    (v) => ({
+      indexprs: onlyWhere(isVisible('expressionRelation', 'x.indrelid', v), 'indexprs', 'NULL'),
+      indpred: onlyWhere(isVisible('expressionRelation', 'x.indrelid', v), 'indpred', 'NULL'),
+    }),
+  ),
   pg_inherits: filtered(
     (v) => `${isVisible('relationOrIndex', 'x.inhrelid', v)} AND ${isVisible('relationOrIndex', 'x.inhparent', v)}`,
   ),

@@ -14,6 +14,8 @@ export interface VisibleObjects {
   readonly catalog: CatalogSnapshot;
   /** Tables, views, sequences. */
   readonly relationOids: readonly Oid[];
+  /** Relations without hidden columns. */
+  readonly openRelationOids: readonly Oid[];
   /** Relations of which no part is hidden, masked or filtered, nor of any parent or child. */
   readonly wholeRelationOids: readonly Oid[];
   /** Relations and indexes whose size and row counts tell of visible rows only. */
@@ -56,6 +58,12 @@ export function visibleObjects(access: Access, catalog: CatalogSnapshot): Visibl
     (candidate) => isUser(candidate.oid) && isFunctionGranted(candidate, access.functions),
   );
   const strict = strictFamilies(pairs, catalog);
+  const open = new Set([
+    ...sequences,
+    ...pairs
+      .filter(({ view, relation }) => visibleColumns(view, relation).length === relation.columns.length)
+      .map(({ relation }) => relation.oid),
+  ]);
   const plain = new Map(pairs.map(({ view, relation }) => [relation.oid, plainColumns(view, relation)]));
   const keys = (pick: (pair: Granted) => Iterable<number>): readonly number[] =>
     pairs.flatMap((pair) => [...pick(pair)].map((attnum) => columnKey(pair.relation.oid, attnum)));
@@ -72,6 +80,7 @@ export function visibleObjects(access: Access, catalog: CatalogSnapshot): Visibl
   return {
     catalog,
     relationOids: relations.map((relation) => relation.oid),
+    openRelationOids: relations.filter((relation) => open.has(relation.oid)).map((relation) => relation.oid),
     wholeRelationOids: relations
       .filter((relation) => !strict.partial.has(relation.oid))
       .map((relation) => relation.oid),
@@ -110,7 +119,8 @@ export function visibleObjects(access: Access, catalog: CatalogSnapshot): Visibl
           const shown = plain.get(relation.oid);
           const isPlain =
             shown?.has(column.attnum) === true && column.generatedFrom.every((attnum) => shown.has(attnum));
-          return isPlain && isUsable(column.defaultUsesOids);
+          // A generation expression picks columns by number: see the object class `expressionRelation`.
+          return isPlain && isUsable(column.defaultUsesOids) && (column.generated === '' || open.has(relation.oid));
         })
         .map((column) => column.attnum),
     ),

@@ -48,6 +48,8 @@ export function isVisible(objectClass: ObjectClass, oid: string, visible: Visibl
         isAnyOf(oid, [...visible.relationOids, ...visible.indexOids, ...visible.compositeRelationOids]),
         temporary,
       );
+    case 'expressionRelation':
+      return or(isBuiltin(oid), isAnyOf(oid, visible.openRelationOids), temporary);
     case 'wholeRelation':
       return or(isAnyOf(oid, visible.wholeRelationOids), temporary);
     case 'constraint':

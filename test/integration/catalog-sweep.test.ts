@@ -453,6 +453,34 @@ describe.each(versions.map((version, index) => [version, index] as const))('on P
     ).toEqual([['the name', null]]);
   });
 
+  test('an expression of another relation does not print the hidden column that has its number', async () => {
+    const { reader, visible } = bench();
+    await bench().admin.query('GRANT TEMPORARY ON DATABASE postgres TO reader');
+    await reader.query(
+      'CREATE TEMPORARY TABLE probe (a int, b int, c int, d text CONSTRAINT probing CHECK (d > $$x$$))',
+    );
+    const customers = String(visible.catalog.relationByName.get(qualifiedKey('shop', 'customers'))?.oid);
+    const ask = async (oid: string): Promise<string> => {
+      const rule = OID_FUNCTIONS['pg_get_expr']?.[2]?.[0];
+      const wrapped = rule === undefined ? 'none' : wrapArgument(oid, rule, visible);
+      return (
+        await rows(reader)(
+          `SELECT pg_catalog.pg_get_expr(conbin, ${wrapped}) FROM pg_constraint WHERE conname = 'probing'`,
+        )
+      )
+        .map(String)
+        .join();
+    };
+    // Without the wrapping the server names the fourth column.
+    expect(
+      await rows(reader)(`SELECT pg_get_expr(conbin, ${customers}) FROM pg_constraint WHERE conname = 'probing'`),
+    ).toEqual([["(zzhidden_ssn > 'x'::text)"]]);
+    await expect(ask(customers)).rejects.toThrow(/expression contains variables|bogus varno/);
+    expect(await ask("'probe'::regclass")).toBe("(d > 'x'::text)");
+    expect(await ask('987654321')).toBe('');
+    await reader.query('DROP TABLE probe');
+  });
+
   test('casts to reg* types list no hidden name', async () => {
     const { reader, visible } = bench();
     for (const regType of [
