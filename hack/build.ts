@@ -17,8 +17,11 @@ const result = await build({
   entryPoints: { postern: 'cli/main.ts' },
   outdir: 'dist',
   bundle: true,
+  // Chunks beside the entry point: what a command does not need is neither read nor compiled.
   splitting: true,
   chunkNames: '[name]-[hash]',
+  // A chunk of a CommonJS package has a default export only; where a package has both forms, take the module.
+  mainFields: ['module', 'main'],
   format: 'esm',
   platform: 'node',
   target: 'node22',

@@ -68,7 +68,11 @@ export async function measureStart(server: PostgresServer, rounds: number): Prom
     const port = await freePort();
     const started = performance.now();
     const child = spawn(process.execPath, gateArguments(directory, port, await freePort()), { stdio: 'ignore' });
-    while (!(await accepts(port))) await sleep(2);
+    while (!(await accepts(port))) {
+      if (child.exitCode !== null || performance.now() - started > 10_000)
+        throw new Error('Postern does not accept connections');
+      await sleep(2);
+    }
     times.push(performance.now() - started);
     await stopChild(child, directory);
   }
