@@ -11,7 +11,7 @@ import { parseSql, type ParsedStatement, type Tree } from './parser.ts';
 import { RefusalError, type Refusal } from './refusal.ts';
 import { namesAfter } from './session-effects.ts';
 import { blankComments, sourceText, type SourceText } from './source-text.ts';
-import { piecesOf, printPieces, verifyText } from './splice.ts';
+import { piecesOf, printPieces, printProof, verifyText } from './splice.ts';
 import { finishFacts, newFacts, type Context } from './statement-context.ts';
 import { processStatement } from './statement.ts';
 import { visibleObjects, type VisibleObjects } from './visible-objects.ts';
@@ -105,6 +105,8 @@ const EXACT: ReadonlySet<string> = new Set([
 interface Walked {
   readonly answer: StatementAnalysis;
   readonly sensitive: ReadonlySet<number> | undefined;
+  /** What is parsed again in place of the rewritten statement. */
+  readonly proof: string;
 }
 
 function range(statement: ParsedStatement, source: SourceText): { readonly start: number; readonly end: number } {
@@ -122,9 +124,13 @@ function analyzeStatement(statement: ParsedStatement, source: SourceText, input:
     for (let i = 0; i < context.deferred.length; i++) context.deferred[i]?.();
     const pieces = piecesOf(context.edits, start, end);
     const accepted = accept(context, pieces);
-    return { answer: accepted, sensitive: EXACT.has(tag) ? undefined : context.sensitiveLiterals };
+    return {
+      answer: accepted,
+      sensitive: EXACT.has(tag) ? undefined : context.sensitiveLiterals,
+      proof: accepted.rewritten ? printProof(context.edits, source.text, start, end) : source.text.slice(start, end),
+    };
   } catch (error) {
-    return { answer: { ...refusalOf(error), facts: factsOf(context) }, sensitive: undefined };
+    return { answer: { ...refusalOf(error), facts: factsOf(context) }, sensitive: undefined, proof: '' };
   }
 }
 
@@ -195,10 +201,12 @@ export function analyzeText(input: AnalysisInput): TextAnalysis {
 function analyzeParsed(parsed: readonly ParsedStatement[], source: SourceText, input: AnalysisInput): TextAnalysis {
   let session = input.session;
   const statements: StatementAnalysis[] = [];
+  const proofs: string[] = [];
   let sensitive: Set<number> | undefined = new Set();
   for (const statement of parsed) {
     const walked = analyzeStatement(statement, source, { ...input, session });
     statements.push(walked.answer);
+    proofs.push(walked.proof);
     if (walked.sensitive === undefined || sensitive === undefined) sensitive = undefined;
     else for (const offset of walked.sensitive) sensitive.add(offset);
     if (walked.answer.kind === 'refused') continue;
@@ -208,11 +216,12 @@ function analyzeParsed(parsed: readonly ParsedStatement[], source: SourceText, i
   const accepted = statements.filter((statement) => statement.kind === 'accepted');
   if (accepted.length < statements.length) return { statements, pieces: undefined, sensitiveLiterals: sensitive };
   const pieces = joinPieces(accepted, source.text.length);
-  if (accepted.some((statement) => statement.rewritten))
+  if (accepted.some((statement) => statement.rewritten)) {
     verifyText(
-      printPieces(pieces, source.text),
+      proofs.join(';'),
       parsed.map((statement): Tree => statement.stmt),
     );
+  }
   return { statements, pieces, sensitiveLiterals: sensitive };
 }
 

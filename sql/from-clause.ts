@@ -35,7 +35,10 @@ export function starOf(item: FromItem): readonly StarEntry[] {
   const prefix = item.alias === undefined ? '' : `${quoteIdentifier(item.alias)}.`;
   return item.columns.map((column) => ({
     kind: 'column',
-    sql: `${prefix}${quoteIdentifier(column.name)}`,
+    sql:
+      column.replacement === undefined
+        ? `${prefix}${quoteIdentifier(column.name)}`
+        : `${column.replacement} AS ${quoteIdentifier(column.name)}`,
     column,
     item,
   }));
@@ -173,6 +176,8 @@ function aliasedJoin(
   const columns = star
     .flatMap((entry) => (entry.kind === 'column' ? [entry.column] : entry.item.columns))
     .map((column, i) => ({ ...column, name: names[i] ?? column.name, guards: column.guards.map(fenced) }));
+  // What is read through the alias is read of the items behind it.
+  for (const item of items) for (const column of item.columns) item.used?.add(column.name);
   // Items leave the level's scope: the server hides them behind the alias.
   for (const item of items) {
     const at = scope.items.indexOf(item);

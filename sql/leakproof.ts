@@ -1,5 +1,5 @@
 /**
- * Which operators, casts and functions cannot tell anything about a value but by their result: no error, no notice, for any value.
+ * Which operators and casts cannot tell anything about a value but by their result: no error, no notice, for any value.
  * That is pg_proc.proleakproof, and a fixed list of built-ins whose code cannot raise although PostgreSQL does not promise it.
  */
 import type { CatalogOperator, CatalogSnapshot, CatalogType, Oid } from './catalog.ts';
@@ -55,6 +55,18 @@ export function isLeakproofOperator(
   catalog: CatalogSnapshot,
 ): boolean {
   if (leftTypeOid === undefined || rightTypeOid === undefined) return false;
+  let known = verdicts.get(catalog);
+  if (known === undefined) verdicts.set(catalog, (known = new Map<string, boolean>()));
+  const key = `${name} ${leftTypeOid} ${rightTypeOid}`;
+  let verdict = known.get(key);
+  if (verdict === undefined) known.set(key, (verdict = judgeOperands(name, leftTypeOid, rightTypeOid, catalog)));
+  return verdict;
+}
+
+/** Verdicts by operator and operand types; as many as the statements of a catalog's life use. */
+const verdicts = new WeakMap<CatalogSnapshot, Map<string, boolean>>();
+
+function judgeOperands(name: string, leftTypeOid: Oid, rightTypeOid: Oid, catalog: CatalogSnapshot): boolean {
   if (leftTypeOid === UNKNOWN && rightTypeOid === UNKNOWN) return false;
   const left = baseType(leftTypeOid === UNKNOWN && rightTypeOid !== 0 ? rightTypeOid : leftTypeOid, catalog);
   const right = baseType(rightTypeOid === UNKNOWN && leftTypeOid !== 0 ? leftTypeOid : rightTypeOid, catalog);
@@ -155,9 +167,4 @@ export function isLeakproofCast(from: Oid, to: Oid, catalog: CatalogSnapshot, ty
   const cast = catalog.castByTypes.get(`${source}>${to}`);
   if (cast !== undefined) return cast.leakproof || SAFE_CASTS.has(`${source}>${to}`);
   return (to === TEXT || to === VARCHAR) && PLAIN_OUTPUT.has(source);
-}
-
-/** Whether the function itself is marked leak-proof. */
-export function isLeakproofFunction(oid: Oid, catalog: CatalogSnapshot): boolean {
-  return catalog.functionByOid.get(oid)?.leakproof === true;
 }

@@ -152,10 +152,26 @@ interface ScanToken {
   readonly tokenName: string;
 }
 
+/** The scanner gives no tree but broken JSON for what it cannot read to its end (an open comment or string): a syntax error of the text. */
+function scan(text: string): { readonly tokens: readonly ScanToken[] } {
+  let result: unknown;
+  try {
+    result = parserModule().scanSync(text);
+  } catch (error) {
+    if (!(error instanceof SyntaxError))
+      return guarded(() => {
+        throw error;
+      });
+    parseSql(text);
+    throw new RefusalError({ slug: 'syntax_error', subject: 'syntax error: a comment or a string is not closed' });
+  }
+  return result as { tokens: readonly ScanToken[] };
+}
+
 /** Byte ranges of the comments in a text, by the server's own scanner. */
 export function commentRanges(text: string): readonly { readonly start: number; readonly end: number }[] {
   if (text.includes('\0')) throw new RefusalError({ slug: 'invalid_text', subject: 'NUL character' });
-  const result = guarded(() => parserModule().scanSync(text)) as { tokens: readonly ScanToken[] };
+  const result = scan(text);
   return result.tokens
     .filter((token) => token.tokenName === 'C_COMMENT' || token.tokenName === 'SQL_COMMENT')
     .map((token) => ({ start: token.start, end: token.end }));

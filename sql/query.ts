@@ -277,7 +277,7 @@ function groupBy(
     noteLeakyOuter(scope, walkGroupKey(key, outputNames, scope, context));
   }
   groupByPrimaryKey(select, scope, context, ungrouped);
-  for (const condition of requestConditions(havingGuards))
+  for (const condition of requestConditions(havingGuards, scope))
     addToGroupBy(select, condition.replace(/ IS NOT FALSE$/, ''), context);
 }
 
@@ -331,9 +331,9 @@ function keepWholeRowName(target: Tree, value: Tree, context: Context): void {
   const reference = asNode(value, 'ColumnRef');
   if (reference === undefined || stringField(target, 'name') !== undefined) return;
   const name = columnName(value);
-  const { end } = textRange(context.source, nameRange(context.source, locationOf(reference)));
   context.deferred.push(() => {
     if (asNode(value, 'CaseExpr') === undefined) return;
+    const { end } = textRange(context.source, nameRange(context.source, locationOf(reference)));
     surroundText(context, { start: end, end }, '', ` AS ${quoteIdentifier(name)}`);
     target['name'] = name;
   });
@@ -400,7 +400,7 @@ export function wrapTargets(query: QueryInfo, context: Context): void {
     query.state.wrapped.add(value);
     const first = firstToken(context.source, { location: target['location'] });
     const range = { first, last: clauseEnd(context.source, first, TARGETS_END, true) };
-    wrapTarget(value, range, column.guards, context);
+    wrapTarget(value, range, column.guards, query.scope, context);
   });
 }
 
@@ -408,9 +408,10 @@ function wrapTarget(
   value: Tree,
   range: { first: number; last: number },
   guards: readonly Guard[],
+  scope: Scope,
   context: Context,
 ): void {
-  const conditions = requestConditions(guards);
+  const conditions = requestConditions(guards, scope);
   if (conditions.length === 0) return;
   context.deferred.push(() => {
     wrapNode(

@@ -183,11 +183,12 @@ function replaceReference(
   const suffix = hasAlias ? '' : ` AS ${quoteIdentifier(relname)}`;
   const before = source.tokens[range.first - 1];
   if (before?.word === 'TABLE') replaceText(context, before, 'SELECT * FROM');
-  replaceText(context, textRange(source, range), `${sql}${suffix}`);
+  replaceText(context, textRange(source, range), `${sql}${suffix}`, `(SELECT 1)${suffix}`);
   if (sampleRange !== undefined) replaceText(context, textRange(source, sampleRange), '');
   const alias = treeField(rangeVar, 'alias') ?? { aliasname: relname };
-  const parsed = treeField(parseFromItem(`${sql} AS x`), 'RangeSubselect') ?? refuse('rewrite_uncertain');
-  become(node, { RangeSubselect: { ...parsed, alias } });
+  // The fragment is one sub-query in parentheses by itself (parsed once, and remembered), so it may stand wherever another one may.
+  if (treeField(parseFromItem(`${sql} AS x`), 'RangeSubselect') === undefined) refuse('rewrite_uncertain');
+  become(node, { RangeSubselect: { ...treeField(parseFromItem('(SELECT 1) AS x'), 'RangeSubselect'), alias } });
 }
 
 /** Left as the definition has it: pg_get_viewdef has written its name in full. */
@@ -406,14 +407,13 @@ function viewSelect(
   reference: Reference,
   context: Context,
 ): string {
-  // A mask that nothing reads need not be computed, nor parsed again: the column keeps its place and type.
-  const allUsed = context.hasUnresolved || context.trusted || reference.renames.length > 0;
-  const columns = view.columns.map((column) => {
+  // Every name of the statement has been resolved: a column that nothing reads need not be computed, nor parsed again. Where a name was
+  // left to the server, or columns are named by position, all stay.
+  const allUsed = context.hasUnresolved || context.trusted || context.natural || reference.renames.length > 0;
+  const listed = allUsed ? view.columns : view.columns.filter((column) => extras.used.has(column.name));
+  const columns = listed.map((column) => {
     const name = quoteIdentifier(column.name);
     if (column.mask === undefined) return name;
-    const type = context.input.catalog.typeByOid.get(column.typeOid);
-    if (!allUsed && type !== undefined && !extras.used.has(column.name))
-      return `NULL::${quoteQualified(type.schema, type.name)} AS ${name}`;
     return `${printExpression(column.mask.expression, quoteIdentifier)} AS ${name}`;
   });
   const filter = view.rowFilter === undefined ? undefined : printExpression(view.rowFilter.expression, quoteIdentifier);

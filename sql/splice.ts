@@ -31,6 +31,12 @@ export function piecesOf(edits: readonly Edit[], start: number, end: number): re
   return pieces;
 }
 
+/** The text that is parsed again: as the pieces print it, with fragments that were parsed by themselves left short. */
+export function printProof(edits: readonly Edit[], source: string, start: number, end: number): string {
+  const shortened = edits.map((edit) => (edit.proof === undefined ? edit : { ...edit, text: edit.proof }));
+  return printPieces(piecesOf(shortened, start, end), source);
+}
+
 /** The text of pieces over a source. */
 export function printPieces(pieces: readonly TextPiece[], source: string): string {
   let text = '';

@@ -14,6 +14,8 @@ export interface Edit {
   readonly start: number;
   readonly end: number;
   readonly text: string;
+  /** Stands for `text` where the whole is parsed again: a fragment in parentheses that has been parsed by itself. */
+  readonly proof?: string;
   readonly order: number;
 }
 
@@ -95,8 +97,10 @@ export function replaceText(
   context: Context,
   range: { readonly start: number; readonly end: number },
   text: string,
+  proof?: string,
 ): void {
-  context.edits.push({ kind: 'replace', start: range.start, end: range.end, text, order: context.edits.length });
+  const edit: Edit = { kind: 'replace', start: range.start, end: range.end, text, order: context.edits.length };
+  context.edits.push(proof === undefined ? edit : { ...edit, proof });
 }
 
 /** Records texts put around a UTF-16 range. */

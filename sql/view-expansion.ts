@@ -4,7 +4,7 @@ import { parseSql } from './parser.ts';
 import { refuse } from './refusal.ts';
 import { displayQualified } from './identifiers.ts';
 import { sourceText } from './source-text.ts';
-import { piecesOf, printPieces } from './splice.ts';
+import { piecesOf, printPieces, printProof, verifyText } from './splice.ts';
 import { newFacts, type Context } from './statement-context.ts';
 import { treeField } from './tree-access.ts';
 import { processQuery } from './query.ts';
@@ -67,6 +67,7 @@ export function expandView(view: CatalogRelation, outer: Context): ExpandedView 
   for (const relation of rowFilters) outer.rowFilters.add(relation);
   outer.nameCounter = inner.nameCounter;
   outer.concealed ||= inner.concealed;
+  verifyText(printProof(inner.edits, definition, 0, definition.length), [statement?.stmt ?? {}]);
   const sql = `(${printPieces(piecesOf(inner.edits, 0, definition.length), definition)})`;
   return { sql, guarded: rowFilters.size > 0 || view.securityBarrier };
 }
