@@ -115,7 +115,6 @@ export function bindPortal(
     name: bind.portal,
     statement,
     sent,
-    resultFormats: bind.resultFormats,
     parameters: state.ports.audit.parameters ? printParameters(bind) : undefined,
     policy: sent.hit.decided.policy,
     started: false,
@@ -157,6 +156,7 @@ export function executePortal(state: SessionState, portal: Portal, policy: Effec
       return true;
     }
     portal.policy = policy;
+    portal.sent = outcome;
   }
   if (state.auditDown) {
     denyExtended(state, denialFor('audit_unwritable', {}, policy.errors));
@@ -169,7 +169,7 @@ export function executePortal(state: SessionState, portal: Portal, policy: Effec
   noteSyncPoint(state);
   const namesBefore = state.front.names;
   const runs = takeRuns(state, portal);
-  if (policy.redaction !== undefined) {
+  if (policy.redaction !== undefined && !portal.sent.hit.decided.observed) {
     state.toServer.push(encodeDescribe('portal', portal.name));
     expectReply(state, { kind: 'describe', swallow: true, sent: portal.sent });
   }

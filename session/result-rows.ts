@@ -50,12 +50,15 @@ function mayHaveRows(entry: Entry, tag: number): boolean {
 }
 
 function changeRow(state: SessionState, entry: Entry, frame: FrameView): void {
-  const { buffer, start, end, tag } = frame;
-  const { plan } = entry;
-  if (plan === undefined || tag === BACKEND.copyData) {
-    state.toClient.pass(buffer, start, end);
+  const decided = entry.sent?.hit.decided;
+  const isRedacted = decided?.policy.redaction !== undefined && !decided.observed;
+  if (frame.tag === BACKEND.copyData) {
+    passCopyData(state, frame, isRedacted);
     return;
   }
+  const { buffer, start, end } = isRedacted ? redactRow(state, frame) : frame;
+  const { plan } = entry;
+  if (plan === undefined) throw new WireError('the database sent a row that nobody asked for');
   const { shape } = plan;
   if (shape.explain !== undefined) {
     const [cell] = decodeDataRow(buffer, start, end);
@@ -72,6 +75,28 @@ function changeRow(state: SessionState, entry: Entry, frame: FrameView): void {
     return;
   }
   state.toClient.push(stripRow(buffer, start, end, shape.strippedColumns));
+}
+
+type Range = Pick<FrameView, 'buffer' | 'start' | 'end'>;
+
+/** The row after content redaction. Without a description of its columns it cannot be judged, and the session ends. */
+function redactRow(state: SessionState, frame: FrameView): Range {
+  const { rowRedactor } = state;
+  if (rowRedactor === undefined) throw new WireError('the database sent a row without a description');
+  const message = frame.buffer.subarray(frame.start, frame.end);
+  const redacted = rowRedactor.redactRow(message);
+  return redacted === message ? frame : { buffer: redacted, start: 0, end: redacted.length };
+}
+
+function passCopyData(state: SessionState, frame: FrameView, isRedacted: boolean): void {
+  const { buffer, start, end } = frame;
+  if (!isRedacted) {
+    state.toClient.pass(buffer, start, end);
+    return;
+  }
+  if (state.copyRedaction === undefined) throw new WireError('the database sent COPY data without a description');
+  const message = state.copyRedaction.push(buffer.subarray(start, end));
+  if (message !== undefined) state.toClient.push(message);
 }
 
 /** The row without its last columns. */

@@ -3,6 +3,7 @@ import { parseSearchPath } from '#sql/settings-list.ts';
 import { denialFor } from '#policy/reasons.ts';
 import {
   decodeCommandComplete,
+  decodeCopyResponse,
   decodeErrorFields,
   decodeParameterStatus,
   decodeReadyForQuery,
@@ -15,9 +16,10 @@ import { WireError } from '#wire/wire-error.ts';
 import { failingQuery } from './denials.ts';
 import type { FrameView } from './forward.ts';
 import { onRow } from './result-rows.ts';
+import { CopyRedaction, rowRedactor } from './result-redaction.ts';
 import { cleanNoticeFields } from './server-errors.ts';
 import { reportSearchPath, rollBack } from './session-names.ts';
-import { type Entry, expectReply, failSession, type SessionState } from './session-state.ts';
+import { type Entry, expectReply, failSession, passesRows, type SessionState } from './session-state.ts';
 import { endRun, endRuns, errorContext, onError } from './statement-end.ts';
 
 /** Handles one message of the server. A reply that nobody waits for ends the session (WireError). */
@@ -102,8 +104,9 @@ function onRowDescription(state: SessionState, entry: Entry, frame: FrameView): 
   expectKind(entry, 'query', 'describe');
   const { plan } = entry;
   entry.described = true;
-  if (entry.sent?.hit.decided.policy.redaction !== undefined) {
-    state.fields = decodeRowDescription(frame.buffer, frame.start, frame.end);
+  const redaction = entry.sent?.hit.decided.policy.redaction;
+  if (redaction !== undefined) {
+    state.rowRedactor = rowRedactor(redaction, decodeRowDescription(frame.buffer, frame.start, frame.end));
   }
   if (plan === undefined || plan.shape.strippedColumns === 0) pass(state, entry, frame);
   else if (plan.shape.hidesRows) {
@@ -138,7 +141,7 @@ function onCommandComplete(state: SessionState, entry: Entry, frame: FrameView):
   }
   entry.planIndex++;
   entry.plan = entry.sent?.hit.decided.plans[entry.planIndex];
-  entry.passes = entry.plan === undefined || (entry.plan.passes && decided?.policy.redaction === undefined);
+  entry.passes = passesRows(entry.sent, entry.plan);
   entry.described = false;
 }
 
@@ -201,12 +204,21 @@ function onCopyIn(state: SessionState, entry: Entry, frame: FrameView): void {
 function onCopyOut(state: SessionState, entry: Entry, frame: FrameView): void {
   expectKind(entry, 'query', 'execute');
   entry.described = true;
+  const decided = entry.sent?.hit.decided;
+  const redaction = decided?.policy.redaction;
+  if (redaction !== undefined && decided?.observed === false) {
+    const isBinary = decodeCopyResponse(frame.buffer, frame.start, frame.end).format === 1;
+    state.copyRedaction = new CopyRedaction(redaction, isBinary, entry.sent?.text ?? '');
+  }
   pass(state, entry, frame);
 }
 
 function onCopyDone(state: SessionState, entry: Entry, frame: FrameView): void {
   expectKind(entry, 'query', 'execute');
   if (!entry.described) throw outOfStep();
+  const rest = state.copyRedaction?.end();
+  state.copyRedaction = undefined;
+  if (rest !== undefined && !entry.muted) state.toClient.push(rest);
   pass(state, entry, frame);
 }
 

@@ -3,13 +3,14 @@ import type { AuditEvent, SessionContext } from '#audit/event.ts';
 import type { SessionNames } from '#sql/access.ts';
 import type { DecisionInput, EffectivePolicy } from '#policy/effective-policy.ts';
 import type { Denial, TextDecision } from '#policy/decision.ts';
-import type { FieldDescription } from '#wire/decode.ts';
 import type { GateError } from '#wire/error-response.ts';
 import { TRANSACTION_STATUS } from '#wire/messages.ts';
 import { ByteQueue } from './byte-queue.ts';
 import type { CacheHit, DecisionCache } from './decision-cache.ts';
 import type { StatementPlan } from './decided-text.ts';
 import type { SessionObserver } from './observer.ts';
+import type { RowRedactor } from './redaction.ts';
+import type { CopyRedaction } from './result-redaction.ts';
 import type { NamesState } from './session-names.ts';
 
 /**
@@ -75,8 +76,8 @@ export interface PreparedStatement {
 export interface Portal {
   readonly name: string;
   readonly statement: PreparedStatement;
-  readonly sent: SentText;
-  readonly resultFormats: readonly number[];
+  /** Replaced when a newer policy decides the same text. */
+  sent: SentText;
   /** Text of the parameters, only where records hold them. */
   readonly parameters: readonly (string | null)[] | undefined;
   policy: EffectivePolicy;
@@ -149,11 +150,6 @@ export type SessionEnd =
   | { readonly kind: 'server' }
   | { readonly kind: 'failed'; readonly error: GateError };
 
-export interface ResultRedactor {
-  /** The changed message, or `undefined`: it passes as it is. */
-  row(buffer: Buffer, start: number, end: number): Buffer | undefined;
-}
-
 export interface SessionState {
   readonly ports: SessionPorts;
   readonly toServer: ByteQueue;
@@ -188,8 +184,9 @@ export interface SessionState {
   timerArmed: boolean;
   reportedSearchPath: string | undefined;
   readonly pinnedParameters: ReadonlyMap<string, string>;
-  /** Row description of the current result, kept only for content redaction. */
-  fields: readonly FieldDescription[] | undefined;
+  /** Content redaction of the result at hand, where the policy asks for it. */
+  rowRedactor: RowRedactor | undefined;
+  copyRedaction: CopyRedaction | undefined;
   end: SessionEnd | undefined;
 }
 
@@ -273,7 +270,8 @@ export function createSessionState(options: {
     lastCompletionMs: 0,
     timerArmed: false,
     reportedSearchPath: undefined,
-    fields: undefined,
+    rowRedactor: undefined,
+    copyRedaction: undefined,
     end: undefined,
   };
 }
@@ -308,7 +306,7 @@ export function expectReply(state: SessionState, options: EntryOptions): Entry {
     runs: options.runs,
     planIndex: 0,
     plan,
-    passes: plan === undefined || (plan.passes && sent?.hit.decided.policy.redaction === undefined),
+    passes: passesRows(sent, plan),
     described: false,
     failed: false,
     muted: false,
@@ -318,6 +316,13 @@ export function expectReply(state: SessionState, options: EntryOptions): Entry {
   };
   state.queue.push(entry);
   return entry;
+}
+
+/** Rows of this statement need no look inside. */
+export function passesRows(sent: SentText | undefined, plan: StatementPlan | undefined): boolean {
+  const decided = sent?.hit.decided;
+  if (decided === undefined || decided.observed) return true;
+  return plan?.passes === true && decided.policy.redaction === undefined;
 }
 
 /** Takes back what an entry changed in the tables. */

@@ -192,7 +192,7 @@ export async function startProtocolGate(options: ProtocolGateOptions): Promise<P
   const decide = tableDecision(options.rules ?? []);
   const sink: AuditSink = {
     append: (more) => {
-      if (gate.auditWorks) events.push(...more);
+      if (gate.auditWorks && events.length < 10000) events.push(...more);
       return gate.auditWorks;
     },
     writable: true,

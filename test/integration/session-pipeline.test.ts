@@ -15,7 +15,7 @@ import {
   encodeSync,
 } from '#wire/encode.ts';
 import { createDatabase } from '../postgres.ts';
-import { type ProtocolGate, startProtocolGate } from '../protocol-gate.ts';
+import { type ProtocolGate, startProtocolGate, testPolicy } from '../protocol-gate.ts';
 import { RawSession } from '../raw-session.ts';
 
 let target: UpstreamTarget;
@@ -333,5 +333,32 @@ describe('decisions made elsewhere', () => {
     expect(answer).toEqual(['T', 'D', 'C SELECT 1', 'Z I', 'E 42501', 'Z I', '1', '2', 'D', 'C SELECT 1', 'Z I']);
     session.close();
     await slow.close();
+  });
+});
+
+describe('content redaction', () => {
+  const redaction = { detectors: ['EmailAddress'], patterns: [{ name: 'badge', regex: 'B-[0-9]{6}' }] };
+
+  test('rows in text and binary and COPY data are redacted, also without a Describe', async () => {
+    const own = await startProtocolGate({ target, policy: testPolicy({ redaction }) });
+    const session = await RawSession.open(own.port);
+    const cells = (): string => session.messages.map((message) => message.bytes.toString('latin1')).join('');
+    await session.ask(1, encodeQuery("SELECT 'write to ada@example.com', 7"));
+    expect(cells()).not.toContain('ada@');
+    expect(cells()).toContain('[redacted');
+    const answer = await session.ask(
+      1,
+      encodeParse('', "SELECT 'B-123456'::text, 7", []),
+      bind('', '', [1]),
+      encodeExecute('', 0),
+      encodeSync(),
+    );
+    expect(answer).toEqual(['1', '2', 'D', 'C SELECT 1', 'Z I']);
+    expect(cells()).not.toContain('B-123456');
+    await session.ask(1, encodeQuery("COPY (SELECT 'ada@example.com', 'x') TO STDOUT (FORMAT csv)"));
+    expect(cells()).not.toContain('ada@');
+    expect(cells()).toContain(',x\n');
+    session.close();
+    await own.close();
   });
 });

@@ -1,0 +1,87 @@
+import { Buffer } from 'node:buffer';
+import type { Redaction } from '#policy/effective-policy.ts';
+import type { FieldDescription } from '#wire/decode.ts';
+import { encodeCopyData } from '#wire/encode.ts';
+import { WireError } from '#wire/wire-error.ts';
+import {
+  type CopyFormat,
+  type CopyRedactor,
+  createCopyRedactor,
+  createRedactor,
+  type RowRedactor,
+} from './redaction.ts';
+
+/** Where content redaction meets the stream of messages: which redactor a result gets, and COPY data as messages. */
+
+const MAX_REMEMBERED = 500;
+const remembered = new WeakMap<Redaction, Map<string, RowRedactor>>();
+
+/** The redactor of rows with these columns; the same for the next result of the same shape. */
+export function rowRedactor(redaction: Redaction, fields: readonly FieldDescription[]): RowRedactor {
+  let known = remembered.get(redaction);
+  if (known === undefined) {
+    known = new Map();
+    remembered.set(redaction, known);
+  }
+  const key = fields.map((field) => `${field.typeOid}:${field.format}`).join();
+  let redactor = known.get(key);
+  if (redactor === undefined) {
+    if (known.size >= MAX_REMEMBERED) known.clear();
+    redactor = createRedactor(redaction, fields);
+    known.set(key, redactor);
+  }
+  return redactor;
+}
+
+/** A stream of CopyData messages in, one out; rows are not kept to messages, as the protocol allows. */
+export class CopyRedaction {
+  readonly #redactor: CopyRedactor;
+
+  /** `isBinary` as CopyOutResponse says; `text` is the COPY statement, whose options say how its lines are read. */
+  constructor(redaction: Redaction, isBinary: boolean, text: string) {
+    this.#redactor = createCopyRedactor(redaction, isBinary ? { format: 'binary' } : copyFormatOf(text));
+  }
+
+  /** A whole CopyData message; `undefined`: nothing to send yet. */
+  push(message: Buffer): Buffer | undefined {
+    return asMessage(this.#redactor.push(message.subarray(5)));
+  }
+
+  /** What is left when the data end. */
+  end(): Buffer | undefined {
+    return asMessage(this.#redactor.end());
+  }
+}
+
+function asMessage(payload: Buffer): Buffer | undefined {
+  return payload.length === 0 ? undefined : encodeCopyData(payload);
+}
+
+/** The options of COPY ... TO STDOUT, from the part behind STDOUT; a statement that names options unclearly is not redactable. */
+export function copyFormatOf(text: string): CopyFormat {
+  const at = text.toLowerCase().lastIndexOf('stdout');
+  const options = at < 0 ? text : text.slice(at + 'stdout'.length);
+  if (!/\b(csv|delimiter|quote|escape)\b/i.test(options)) return { format: 'text' };
+  const delimiter = optionValue(options, 'delimiter');
+  const quote = optionValue(options, 'quote');
+  const escape = optionValue(options, 'escape');
+  return {
+    format: /\bcsv\b/i.test(options) ? 'csv' : 'text',
+    ...(delimiter === undefined ? {} : { delimiter }),
+    ...(quote === undefined ? {} : { quote }),
+    ...(escape === undefined ? {} : { escape }),
+  };
+}
+
+/** `DELIMITER [AS] 'x'`: one byte. Throws WireError where the option is there and cannot be read. */
+function optionValue(options: string, name: string): string | undefined {
+  const match = new RegExp(`\\b${name}\\b(?:\\s+as)?\\s*(e?)'((?:[^']|'')*)'`, 'i').exec(options);
+  if (match === null) {
+    if (new RegExp(`\\b${name}\\b`, 'i').test(options)) throw new WireError(`COPY option ${name} cannot be read`);
+    return undefined;
+  }
+  const value = (match[2] ?? '').replaceAll("''", "'");
+  const unescaped = match[1] === '' ? value : value === '\\t' ? '\t' : value.replaceAll('\\\\', '\\');
+  if (unescaped.length !== 1) throw new WireError(`COPY option ${name} cannot be read`);
+  return unescaped;
+}
