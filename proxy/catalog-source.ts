@@ -231,7 +231,7 @@ async function readConstraints(
       kind,
       columns: constraintColumns(kind, numbers(row[4] ?? ''), columns.get(relationOid) ?? NO_COLUMNS, index),
       ...(foreignRelationOid === 0 ? {} : { foreignRelationOid }),
-      ...(row[6] == null ? {} : { foreignColumns: numbers(row[6]) }),
+      ...(typeof row[6] === 'string' ? { foreignColumns: numbers(row[6]) } : {}),
       ...(matchType === '' ? {} : { matchType: matchType as 's' | 'f' | 'p' }),
       ...(usesOids === undefined ? {} : { usesOids }),
     });

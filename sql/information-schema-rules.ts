@@ -66,6 +66,8 @@ const GRANTOR = (): Readonly<Record<string, string>> => ({
   grantor: onlyWhere('x.grantor::pg_catalog.name = current_user', 'grantor', 'NULL'),
 });
 
+const SYSTEM_COLLATION = "x.default_collate_schema::pg_catalog.text = 'pg_catalog'";
+
 const ownRole: Condition = () => 'x.role_name::pg_catalog.name = current_user';
 
 /** By view name. */
@@ -74,9 +76,15 @@ export const INFORMATION_SCHEMA_RULES: Readonly<Record<string, SystemRelationRul
   sql_features: WHOLE,
   sql_implementation_info: WHOLE,
   sql_sizing: WHOLE,
-  character_sets: WHOLE,
-  collations: filtered(schema('collation_schema')),
-  collation_character_set_applicability: filtered(schema('collation_schema')),
+  character_sets: filtered(
+    () => 'true',
+    () => ({
+      default_collate_schema: onlyWhere(SYSTEM_COLLATION, 'default_collate_schema', 'NULL'),
+      default_collate_name: onlyWhere(SYSTEM_COLLATION, 'default_collate_name', 'NULL'),
+    }),
+  ),
+  collations: filtered(() => "x.collation_schema::pg_catalog.text = 'pg_catalog'"),
+  collation_character_set_applicability: filtered(() => "x.collation_schema::pg_catalog.text = 'pg_catalog'"),
 
   schemata: filtered(schema('schema_name'), () => ({
     schema_owner: onlyWhere('x.schema_owner::pg_catalog.name = current_user', 'schema_owner', 'NULL'),

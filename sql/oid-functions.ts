@@ -7,7 +7,7 @@ import { displayQualified, quoteIdentifier, quoteLiteral, displayName } from './
 import type { ObjectClass, OidArgument } from './oid-function-list.ts';
 import { isRegType, type RegType } from './reg-types.ts';
 import { FIRST_USER_OID, type VisibleObjects } from './visible-objects.ts';
-import { CATALOG_OIDS, isAnyOf, isColumnVisible, isVisible } from './visible-predicates.ts';
+import { CATALOG_OIDS, isColumnVisible, isVisible } from './visible-predicates.ts';
 
 /** The argument where it names a visible object, else NULL. The text may be any expression of a type that casts to oid. */
 export function wrapOidArgument(argumentSql: string, objectClass: ObjectClass, visible: VisibleObjects): string {
@@ -430,5 +430,3 @@ function operatorLiteral(text: string, catalog: CatalogSnapshot, visible: Visibl
     candidates.every((candidate) => candidate.oid < FIRST_USER_OID || visible.operatorOids.includes(candidate.oid));
   return isKnown ? VISIBLE : missing('42883', `operator does not exist: ${text}`);
 }
-
-export { isAnyOf };

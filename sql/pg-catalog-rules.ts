@@ -29,10 +29,35 @@ function ownRoleOnly(column: string): string {
   return onlyWhere(`x.${column} = current_user`, column, 'NULL');
 }
 
-/** Objects of an installation that carry a schema: PostgreSQL's own and those of visible schemas. */
-function inVisibleSchema(namespaceColumn: string): (visible: VisibleObjects) => string {
-  return (visible) => `(x.oid < ${BUILTIN} OR ${isAnyOf(`x.${namespaceColumn}`, visible.schemaOids)})`;
+/** Columns that print a function's name: `-` where that function is not the identity's to see. */
+function functionColumns(columns: readonly string[], visible: VisibleObjects): Readonly<Record<string, string>> {
+  const entries = columns.map((column): readonly [string, string] => {
+    const shown = isVisible('function', `x.${column}::pg_catalog.oid`, visible);
+    return [column, onlyWhere(shown, column, '0::pg_catalog.oid::pg_catalog.regproc')];
+  });
+  return Object.fromEntries(entries);
 }
+
+const AGGREGATE_FUNCTIONS = [
+  'aggtransfn',
+  'aggfinalfn',
+  'aggcombinefn',
+  'aggserialfn',
+  'aggdeserialfn',
+  'aggmtransfn',
+  'aggminvtransfn',
+  'aggmfinalfn',
+];
+const TYPE_FUNCTIONS = [
+  'typinput',
+  'typoutput',
+  'typreceive',
+  'typsend',
+  'typmodin',
+  'typmodout',
+  'typanalyze',
+  'typsubscript',
+];
 
 function classColumns(visible: VisibleObjects): Readonly<Record<string, string>> {
   const countable = isAnyOf('x.oid', visible.countableOids);
@@ -143,13 +168,17 @@ export const PG_CATALOG_RULES: Readonly<Record<string, SystemRelationRule>> = {
   pg_sequence: filtered(isOwnRelation('seqrelid')),
   pg_type: filtered(
     (v) => isVisible('type', 'x.oid', v),
-    () => ({ typacl: blank('typacl') }),
+    (v) => ({ typacl: blank('typacl'), ...functionColumns(TYPE_FUNCTIONS, v) }),
   ),
   pg_enum: filtered((v) => isVisible('type', 'x.enumtypid', v)),
-  pg_range: filtered((v) => isVisible('type', 'x.rngtypid', v)),
+  pg_range: filtered(
+    (v) => isVisible('type', 'x.rngtypid', v),
+    (v) => functionColumns(['rngcanonical', 'rngsubdiff'], v),
+  ),
   pg_proc: filtered(
     (v) => isVisible('function', 'x.oid', v),
-    () => ({
+    (v) => ({
+      ...functionColumns(['prosupport'], v),
       prosrc: onlyWhere(`x.oid < ${BUILTIN}`, 'prosrc', 'NULL'),
       probin: onlyWhere(`x.oid < ${BUILTIN}`, 'probin', 'NULL'),
       prosqlbody: onlyWhere(`x.oid < ${BUILTIN}`, 'prosqlbody', 'NULL'),
@@ -158,14 +187,23 @@ export const PG_CATALOG_RULES: Readonly<Record<string, SystemRelationRule>> = {
       proacl: blank('proacl'),
     }),
   ),
-  pg_aggregate: filtered((v) => isVisible('function', 'x.aggfnoid::pg_catalog.oid', v)),
-  pg_operator: filtered((v) => isVisible('operator', 'x.oid', v)),
-  pg_opclass: filtered(inVisibleSchema('opcnamespace')),
-  pg_opfamily: filtered(inVisibleSchema('opfnamespace')),
+  pg_aggregate: filtered(
+    (v) => isVisible('function', 'x.aggfnoid::pg_catalog.oid', v),
+    (v) => functionColumns(AGGREGATE_FUNCTIONS, v),
+  ),
+  pg_operator: filtered(
+    (v) => isVisible('operator', 'x.oid', v),
+    (v) => functionColumns(['oprcode', 'oprrest', 'oprjoin'], v),
+  ),
+  pg_opclass: filtered((v) => `(x.oid < ${BUILTIN} OR ${isAnyOf('x.opcintype', v.typeOids)})`),
+  pg_opfamily: filtered(() => `x.oid < ${BUILTIN}`),
   pg_amop: filtered((v) => `x.oid < ${BUILTIN} AND ${isVisible('operator', 'x.amopopr', v)}`),
   pg_amproc: filtered(() => `x.oid < ${BUILTIN}`),
-  pg_cast: filtered((v) => `${isVisible('type', 'x.castsource', v)} AND ${isVisible('type', 'x.casttarget', v)}`),
-  pg_am: WHOLE,
+  pg_cast: filtered(
+    (v) =>
+      `${isVisible('type', 'x.castsource', v)} AND ${isVisible('type', 'x.casttarget', v)} AND ${isVisible('function', 'x.castfunc', v)}`,
+  ),
+  pg_am: filtered(() => `x.oid < ${BUILTIN}`),
   pg_collation: filtered(() => `x.oid < ${BUILTIN}`),
   pg_conversion: filtered(() => `x.oid < ${BUILTIN}`),
   pg_language: filtered(

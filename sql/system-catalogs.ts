@@ -9,9 +9,6 @@ import { PG_CATALOG_RULES } from './pg-catalog-rules.ts';
 import type { SystemRelationRule } from './system-relation-rule.ts';
 import type { VisibleObjects } from './visible-objects.ts';
 
-export { visibleObjects } from './visible-objects.ts';
-export type { VisibleObjects } from './visible-objects.ts';
-
 export type SystemRelationView =
   | { readonly kind: 'whole' }
   /** SELECT with all columns of the relation in order, fit for `(sql) AS alias`. */

@@ -9,7 +9,7 @@ const OWN_TEMPORARY =
   '(SELECT t.oid FROM pg_catalog.pg_class AS t WHERE t.relnamespace = pg_catalog.pg_my_temp_schema())';
 
 /** OIDs of the catalogs that classid and classoid columns name (fixed in PostgreSQL's headers). */
-const CATALOG_OIDS = {
+export const CATALOG_OIDS = {
   type: 1247,
   attribute: 1249,
   function: 1255,
@@ -175,5 +175,3 @@ export function dependsOnlyOnVisible(classNumber: number, oid: string, visible: 
     AND NOT CASE WHEN g.refclassid = ${relationClass} THEN ${isVisible('relationOrIndex', 'g.refobjid', visible)}
       ELSE ${isAddressVisible('g.refclassid', 'g.refobjid', '0', visible)} END)`;
 }
-
-export { CATALOG_OIDS };
