@@ -10,7 +10,7 @@ import { FIRST_USER_OID, type VisibleObjects } from './visible-objects.ts';
 import { CATALOG_OIDS, isColumnVisible, isVisible } from './visible-predicates.ts';
 
 /** The argument where it names a visible object, else NULL. The text may be any expression of a type that casts to oid. */
-export function wrapOidArgument(argumentSql: string, objectClass: ObjectClass, visible: VisibleObjects): string {
+function wrapOidArgument(argumentSql: string, objectClass: ObjectClass, visible: VisibleObjects): string {
   if (objectClass === 'none') return `(SELECT q.o FROM (SELECT (${argumentSql}) AS o OFFSET 0) AS q WHERE false)`;
   const zero = 'q.o OPERATOR(pg_catalog.=) 0::pg_catalog.oid';
   if (objectClass === 'expressionRelation') {
@@ -22,7 +22,7 @@ export function wrapOidArgument(argumentSql: string, objectClass: ObjectClass, v
 }
 
 /** As wrapOidArgument, for functions with overloads for the object's name: keeps the argument's type, compares its text. */
-export function wrapNameOrOidArgument(argumentSql: string, objectClass: ObjectClass, visible: VisibleObjects): string {
+function wrapNameOrOidArgument(argumentSql: string, objectClass: ObjectClass, visible: VisibleObjects): string {
   if (objectClass === 'none') return wrapOidArgument(argumentSql, objectClass, visible);
   const entries = nameEntries(objectClass, visible);
   const known = entries.flatMap(({ oid, texts }) => (oid === undefined ? texts : [String(oid), ...texts]));
