@@ -1,7 +1,7 @@
 /** ColumnRef: names resolved level by level, schema-qualified ones shortened where a sub-select took the relation's place. */
-import { LITERAL_UNKNOWN_TYPE, type ExpressionInfo } from './expression.ts';
+import { LITERAL_UNKNOWN_TYPE, type ExpressionInfo } from './walk.ts';
 import { nameRange, textRange } from './extents.ts';
-import { quoteIdentifier } from './identifiers.ts';
+import { displayName, displayQualified, quoteIdentifier } from './identifiers.ts';
 import { parseExpression, type Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import {
@@ -31,11 +31,33 @@ export function noteColumn(context: Context, item: FromItem | undefined, column:
     context.masked.add(column.fact);
 }
 
-function unreadable(column: ScopeColumn, item: FromItem | undefined, location: number): never {
+/** As the server says it of a name that nothing in scope has. */
+function refuseMissing(names: readonly string[], location: number): never {
+  const subject =
+    names.length > 1
+      ? `column ${names.slice(-2).map(displayName).join('.')} does not exist`
+      : `column "${names[0] ?? ''}" does not exist`;
+  return refuse('undefined_object', { subject, sqlstate: '42703', location });
+}
+
+function unreadable(
+  column: ScopeColumn,
+  item: FromItem | undefined,
+  names: readonly string[],
+  location: number,
+): never {
+  if (column.unreadable === 'hidden') refuseMissing(names, location);
+  if (column.unreadable === 'ungranted' && item?.relation !== undefined) {
+    refuse('action_not_granted', {
+      subject: displayQualified(item.relation.schema, item.relation.name),
+      action: 'SELECT',
+      location,
+    });
+  }
   const relation = item?.relation === undefined ? '' : `${item.relation.schema}.${item.relation.name}.`;
   return refuse('column_not_readable', {
     subject: `${relation}${column.name}`,
-    advice: `a ${column.unreadable ?? 'hidden'} column cannot be read in a write`,
+    advice: 'a masked column cannot be read in a write',
     location,
   });
 }
@@ -45,10 +67,13 @@ function foundColumn(
   scope: Scope,
   context: Context,
   location: number,
+  names: readonly string[],
+  node: Tree,
 ): ExpressionInfo {
   const { column, item } = found;
-  if (column.unreadable !== undefined) unreadable(column, item, location);
+  if (column.unreadable !== undefined) unreadable(column, item, names, location);
   noteColumn(context, item, column);
+  if (column.replacement !== undefined) replaceColumn(column.replacement, node, location, context);
   const level = found.scope;
   if (level.ungrouped !== undefined && level.aggregateDepth === 0 && item !== undefined) {
     level.ungrouped.push({ item, name: column.name, location });
@@ -63,9 +88,18 @@ function foundColumn(
   };
 }
 
+/** RETURNING: what stands in the place of a masked column of the target. */
+function replaceColumn(replacement: string, node: Tree, location: number, context: Context): void {
+  context.deferred.push(() => {
+    replaceText(context, textRange(context.source, nameRange(context.source, location)), replacement);
+    become(node, parseExpression(replacement));
+  });
+}
+
 /** A reference to a whole row; rebuilt from the visible columns where columns of ours were added to the item. */
 export function wholeRow(item: FromItem, scope: Scope, context: Context, node: Tree, location: number): ExpressionInfo {
-  if (item.isTarget === true && item.columns.some((column) => column.unreadable !== undefined)) {
+  const concealed = item.columns.some((c) => c.unreadable !== undefined || c.replacement !== undefined);
+  if (item.isTarget === true && (concealed || (item.absent?.size ?? 0) > 0)) {
     refuse('column_not_readable', {
       subject: `${item.alias ?? ''}.*`,
       advice: 'name the columns you may read',
@@ -129,7 +163,7 @@ export function columnReference(content: Tree, scope: Scope, context: Context, n
         : resolveColumn(scope, first);
   if (found.kind === 'column') {
     if (third !== undefined) dropSchema(found, content, names, context, false);
-    return foundColumn(found, scope, context, location);
+    return foundColumn(found, scope, context, location, names, node);
   }
   if (found.kind === 'item') return wholeRow(found.item, scope, context, node, location);
   context.hasUnresolved = true;

@@ -1,12 +1,12 @@
 /** FROM: relations, sub-selects, joins, functions, XMLTABLE and JSON_TABLE, each turned into what the level can name. */
-import { combine, jsonValue, walkExpression, walkField, walkList, type ExpressionInfo } from './expression.ts';
+import { combine, jsonValue, type ExpressionInfo, walkExpression, walkField, walkList } from './walk.ts';
+import { derivedGuards, processQuery } from './query-info.ts';
 import { ON_END } from './extents.ts';
 import { noteLeakyOuter, walkConjuncts } from './guard.ts';
 import { quoteIdentifier } from './identifiers.ts';
 import { isLeakproofOperator } from './leakproof.ts';
 import { columnName } from './output-name.ts';
 import type { Tree } from './parser.ts';
-import { processQuery } from './query.ts';
 import { referenceRelation } from './relation-reference.ts';
 import { refuse } from './refusal.ts';
 import {
@@ -21,27 +21,12 @@ import {
 import type { Context } from './statement-context.ts';
 import { asNode, booleanField, listField, nameList, stringField, treeField, unwrap } from './tree-access.ts';
 import { resolveTypeName } from './type-cast.ts';
-import { derivedGuards } from './with-clause.ts';
 
 /** One node of FROM: the items it brings into scope and its columns in `*` order. */
 export interface FromNode {
   readonly items: readonly FromItem[];
   readonly star: readonly StarEntry[];
   readonly merged: ReadonlyMap<string, ScopeColumn>;
-}
-
-export function starOf(item: FromItem): readonly StarEntry[] {
-  if (!item.complete) return [{ kind: 'item', item }];
-  const prefix = item.alias === undefined ? '' : `${quoteIdentifier(item.alias)}.`;
-  return item.columns.map((column) => ({
-    kind: 'column',
-    sql:
-      column.replacement === undefined
-        ? `${prefix}${quoteIdentifier(column.name)}`
-        : `${column.replacement} AS ${quoteIdentifier(column.name)}`,
-    column,
-    item,
-  }));
 }
 
 function single(item: FromItem): FromNode {

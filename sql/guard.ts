@@ -3,7 +3,7 @@
  * behind the relation's flag, `CASE WHEN flag IS NOT FALSE THEN conjunct ELSE false END` (design §2). Leak-proof ones stay as they are,
  * so that indexes keep working.
  */
-import { combine, walkExpression, type ExpressionInfo } from './expression.ts';
+import { combine, type ExpressionInfo, walkExpression } from './walk.ts';
 import { clauseRange, conjunctRanges, textRange, type TokenRange } from './extents.ts';
 import { quoteIdentifier } from './identifiers.ts';
 import type { Tree } from './parser.ts';
@@ -19,9 +19,11 @@ export function conditionSql(condition: GuardCondition): string {
 }
 
 /** The conditions of several guards, each relation once; empty where all were fenced. */
-export function requestConditions(guards: readonly Guard[]): readonly string[] {
+export function requestConditions(guards: readonly Guard[], from: Scope): readonly string[] {
   const byKey = new Map(guards.map((guard) => [guard.key, guard]));
-  const conditions = [...byKey.values()].map((guard) => guard.request()).filter((condition) => condition !== undefined);
+  const conditions = [...byKey.values()]
+    .map((guard) => guard.request(from))
+    .filter((condition) => condition !== undefined);
   return [...new Set(conditions.map(conditionSql))];
 }
 
@@ -31,8 +33,14 @@ export function needsGuard(info: ExpressionInfo): boolean {
 }
 
 /** Plans the CASE around one node. */
-export function wrapCondition(node: Tree, range: () => TokenRange, guards: readonly Guard[], context: Context): void {
-  const conditions = requestConditions(guards);
+export function wrapCondition(
+  node: Tree,
+  range: () => TokenRange,
+  guards: readonly Guard[],
+  scope: Scope,
+  context: Context,
+): void {
+  const conditions = requestConditions(guards, scope);
   if (conditions.length === 0) return;
   const test = conditions.join(' AND ');
   context.deferred.push(() => {
@@ -80,7 +88,7 @@ export function walkConjuncts(
     // Bounds are taken from the untouched tree, before any deferred change.
     const own = rangesNow()[i] ?? refuse('rewrite_uncertain');
     onGuarded?.(info.guards);
-    wrapCondition(arg, () => own, info.guards, context);
+    wrapCondition(arg, () => own, info.guards, scope, context);
   });
   // What is guarded cannot leak to an outer level; what is not needs no guard.
   const safe = infos.map((info) => (needsGuard(info) ? { ...info, leakproof: true } : info));

@@ -3,12 +3,12 @@ import {
   LITERAL_UNKNOWN_TYPE,
   NOTHING_READ,
   combine,
+  type ExpressionInfo,
   walkExpression,
   walkField,
   walkList,
   walkWindow,
-  type ExpressionInfo,
-} from './expression.ts';
+} from './walk.ts';
 import {
   CLAUSE_END,
   TARGETS_END,
@@ -31,28 +31,9 @@ import { newScope, withoutSiblings, type Guard, type Scope, type ScopeColumn } f
 import { expandStars } from './star.ts';
 import { freshName, newFacts, replaceText, surroundText, type Context } from './statement-context.ts';
 import { asNode, listField, locationOf, stringField, treeField, unwrap } from './tree-access.ts';
+import { processQuery, type QueryInfo, type QueryOptions } from './query-info.ts';
 import { processWith } from './with-clause.ts';
 import { wrapNode } from './wrap-node.ts';
-
-/** What a query offers to the level around it. */
-export interface QueryInfo {
-  readonly select: Tree;
-  readonly scope: Scope;
-  /** Output columns; their guards belong to this query's own level or to levels outside. */
-  readonly columns: readonly ScopeColumn[];
-  readonly complete: boolean;
-  /** The planner may merge it into the query around it: a plain SELECT without grouping, DISTINCT, LIMIT, set operation. */
-  readonly simple: boolean;
-  readonly leakyOuter: boolean;
-  readonly outerGuards: readonly Guard[];
-  readonly state: { fenced: boolean; readonly exports: Map<string, string>; readonly wrapped: Set<Tree> };
-}
-
-export interface QueryOptions {
-  readonly level: 'top' | 'nested';
-  /** Common table expressions of a surrounding statement (INSERT, UPDATE ...) that already has a scope. */
-  readonly scope?: Scope;
-}
 
 const KNOWN_FIELDS: ReadonlySet<string> = new Set([
   'distinctClause',
@@ -84,12 +65,7 @@ function refuseUnknownFields(select: Tree): void {
 }
 
 /** Walks one SelectStmt (its bare fields). `parent` is the level around it. */
-export function processQuery(
-  select: Tree,
-  parent: Scope | undefined,
-  context: Context,
-  options: QueryOptions,
-): QueryInfo {
+export function walkQuery(select: Tree, parent: Scope | undefined, context: Context, options: QueryOptions): QueryInfo {
   refuseUnknownFields(select);
   if (treeField(select, 'intoClause') !== undefined && options.level !== 'top')
     refuse('not_supported', { subject: 'SELECT INTO' });
@@ -337,100 +313,4 @@ function keepWholeRowName(target: Tree, value: Tree, context: Context): void {
     surroundText(context, { start: end, end }, '', ` AS ${quoteIdentifier(name)}`);
     target['name'] = name;
   });
-}
-
-/** UTF-16 offset behind the last token of a SELECT's target list. */
-function targetsEnd(select: Tree, context: Context): number {
-  const { source } = context;
-  const first = listField(select, 'targetList')[0];
-  const start = keywordBefore(source, firstToken(source, first) + 1, new Set(['SELECT', 'TABLE']));
-  const last = clauseEnd(source, start + 1, TARGETS_END);
-  return source.tokens[last]?.end ?? refuse('rewrite_uncertain');
-}
-
-/** Adds a flag to a simple query's output, so that the level above can test it. Gives the output's name. */
-export function exportFlag(query: QueryInfo, flag: string, context: Context): string {
-  const known = query.state.exports.get(flag);
-  if (known !== undefined) return known;
-  const name = freshName(context, 'flag');
-  query.state.exports.set(flag, name);
-  const end = targetsEnd(query.select, context);
-  context.deferred.push(() => {
-    const text = `${quoteIdentifier(flag)} AS ${quoteIdentifier(name)}`;
-    surroundText(context, { start: end, end }, '', `, ${text}`);
-    query.select['targetList'] = [...listField(query.select, 'targetList'), ...parseTargets(text)];
-  });
-  return name;
-}
-
-/** Keeps the planner from merging a query or pushing conditions into it: OFFSET 0, where it has no limit yet. */
-export function fenceQuery(query: QueryInfo, context: Context): void {
-  if (query.state.fenced) return;
-  query.state.fenced = true;
-  const { select } = query;
-  if (select['limitCount'] !== undefined || select['limitOffset'] !== undefined) return;
-  if (listField(select, 'lockingClause').length > 0)
-    refuse('not_supported', { subject: 'FOR UPDATE in a sub-query under a row filter' });
-  const close = enclosingParenthesis(context.source, select).last;
-  const at = context.source.tokens[close]?.start ?? refuse('rewrite_uncertain');
-  context.deferred.push(() => {
-    replaceText(context, { start: at, end: at }, ' OFFSET 0');
-    select['limitOffset'] = parseExpression('0');
-    select['limitOption'] = 'LIMIT_OPTION_COUNT';
-  });
-}
-
-/** Puts the output expressions of a simple query behind the flags of what they read. */
-export function wrapTargets(query: QueryInfo, context: Context): void {
-  const targets = listField(query.select, 'targetList');
-  query.columns.forEach((column, i) => {
-    const target = asNode(targets[i], 'ResTarget');
-    const value = target === undefined ? undefined : treeField(target, 'val');
-    if (column.guards.length === 0 || column.leakproof) return;
-    if (
-      target === undefined ||
-      value === undefined ||
-      targets.length !== query.columns.length ||
-      stringField(target, 'name') !== undefined
-    ) {
-      fenceQuery(query, context);
-      return;
-    }
-    if (query.state.wrapped.has(value)) return;
-    query.state.wrapped.add(value);
-    const first = firstToken(context.source, { location: target['location'] });
-    const range = { first, last: clauseEnd(context.source, first, TARGETS_END, true) };
-    wrapTarget(value, range, column.guards, query.scope, context);
-  });
-}
-
-function wrapTarget(
-  value: Tree,
-  range: { first: number; last: number },
-  guards: readonly Guard[],
-  scope: Scope,
-  context: Context,
-): void {
-  const conditions = requestConditions(guards, scope);
-  if (conditions.length === 0) return;
-  context.deferred.push(() => {
-    wrapNode(
-      value,
-      textRange(context.source, range),
-      (inner) => `CASE WHEN ${conditions.join(' AND ')} THEN (${inner}) END`,
-      context,
-    );
-  });
-}
-
-/** Facts of a statement nested in another one (a data-modifying CTE, the subject of EXPLAIN): guardrails see each on its own. */
-export function withNestedFacts<T>(context: Context, command: string, walk: () => T): T {
-  const outer = context.facts;
-  const own = newFacts(command);
-  context.facts = own;
-  const result = walk();
-  context.nested.push(own);
-  context.facts = outer;
-  for (const key of ['relations', 'columns', 'functions'] as const) for (const value of own[key]) outer[key].add(value);
-  return result;
 }

@@ -17,8 +17,11 @@ export interface Guard {
   /** The level at which the guarded item stands. */
   readonly scope: Scope;
   readonly key: object;
-  /** Asks for the condition; `undefined` where the item was fenced off instead, so that nothing can be pushed below it. */
-  request(): GuardCondition | undefined;
+  /**
+   * Asks for the condition; `undefined` where the item was fenced off instead, so that nothing can be pushed below it. `from` is the
+   * level at which the condition will stand: the target of a write must be reachable there by its own name.
+   */
+  request(from?: Scope): GuardCondition | undefined;
   /** Fences the relation off (OFFSET 0) where no flag can be tested; absent where it cannot be. */
   fence?(): void;
 }
@@ -33,7 +36,7 @@ export interface ScopeColumn {
   /** `schema.table.column` for the facts. */
   readonly fact?: string;
   /** Target of a write only: reading it is refused, and why. */
-  readonly unreadable?: 'hidden' | 'masked';
+  readonly unreadable?: 'hidden' | 'masked' | 'ungranted';
   /** Target of a write only: what stands in its place in RETURNING (the mask). */
   readonly replacement?: string;
 }
@@ -54,6 +57,8 @@ export interface FromItem {
   readonly inner?: Scope;
   /** Target of a write: its columns are the base table's. */
   readonly isTarget?: boolean;
+  /** Target of a write only: columns that the server knows and that do not exist for the identity. */
+  readonly absent?: ReadonlySet<string>;
   /** Reads a system column; refuses where there is none to be had. */
   systemColumn?(name: string): ScopeColumn;
   /** Columns of ours that were added, which `*` and whole-row references must not show. */
@@ -137,6 +142,8 @@ const SYSTEM_COLUMNS: ReadonlySet<string> = new Set(['ctid', 'xmin', 'xmax', 'cm
 function itemColumn(item: FromItem, name: string): ScopeColumn | undefined {
   const column = item.columns.find((c) => c.name === name);
   if (column !== undefined) return column;
+  if (item.absent?.has(name) === true)
+    return { name, typeOid: undefined, guards: [], leakproof: false, unreadable: 'hidden' };
   return SYSTEM_COLUMNS.has(name) ? item.systemColumn?.(name) : undefined;
 }
 

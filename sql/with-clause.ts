@@ -1,7 +1,7 @@
 /** WITH: common table expressions with PostgreSQL's scoping (each sees those before it; RECURSIVE sees itself and all). */
-import { exportFlag, fenceQuery, processQuery, withNestedFacts, type QueryInfo } from './query.ts';
+import { exportFlag, fenceQuery, processQuery, type QueryInfo, withNestedFacts } from './query-info.ts';
 import { columnName } from './output-name.ts';
-import { writeCommand, processWrite } from './write.ts';
+import { writeCommand } from './command-tags.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import { withoutSiblings, type CteEntry, type Guard, type Scope, type ScopeColumn } from './scope.ts';
@@ -10,43 +10,6 @@ import { asNode, booleanField, listField, nameList, stringField, treeField, unwr
 
 function renamed(columns: readonly ScopeColumn[], names: readonly string[]): readonly ScopeColumn[] {
   return columns.map((column, i) => ({ ...column, name: names[i] ?? column.name }));
-}
-
-/**
- * Guards of a derived table's column as the level that refers to it must ask for them: through a flag added to the derived table's
- * output, or, where the planner could only push conditions in, by a fence.
- */
-export function derivedGuards(query: QueryInfo, columnIndex: number, scope: Scope, context: Context): readonly Guard[] {
-  const inner = query.columns[columnIndex]?.guards ?? [];
-  if (inner.length === 0) return [];
-  if (!query.simple) {
-    return [
-      {
-        scope,
-        key: query.state,
-        request: () => {
-          fenceQuery(query, context);
-          return undefined;
-        },
-      },
-    ];
-  }
-  return inner.map((guard) => ({
-    scope: guard.scope === query.scope || isInside(guard.scope, query.scope) ? scope : guard.scope,
-    key: guard.key,
-    request: () => {
-      const condition = guard.request();
-      if (condition === undefined) return undefined;
-      if (condition.kind === 'filter') return condition;
-      return { kind: 'flag' as const, name: exportFlag(query, condition.name, context) };
-    },
-  }));
-}
-
-/** The guard's level is this query's own or inside of it, not around it. */
-function isInside(level: Scope, query: Scope): boolean {
-  for (let outer = query.parent; outer !== undefined; outer = outer.parent) if (outer === level) return false;
-  return true;
 }
 
 function queryEntry(name: string, query: QueryInfo, columnNames: readonly string[], context: Context): CteEntry {
@@ -166,7 +129,7 @@ export function processWith(withClause: Tree, scope: Scope, context: Context): v
     } else {
       const command = writeCommand(tag) ?? refuse('not_supported', { subject: `${tag} in WITH` });
       const written = withNestedFacts(context, command, () =>
-        processWrite(tag, content, withoutSiblings(scope), context, 'nested'),
+        context.walkers.write(tag, content, withoutSiblings(scope), context, 'nested'),
       );
       entry = {
         name,

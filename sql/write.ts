@@ -1,36 +1,44 @@
-/** INSERT, UPDATE, DELETE, MERGE and COPY. */
+/** INSERT, UPDATE, DELETE, MERGE and COPY by their nodes. */
+import { withNestedFacts } from './query-info.ts';
+import { processCopy as walkCopy } from './copy.ts';
+import { processInsert } from './insert.ts';
+import { processMerge } from './merge.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
-import type { Scope, ScopeColumn } from './scope.ts';
+import type { WriteInfo } from './returning.ts';
+import type { Scope } from './scope.ts';
 import type { Context } from './statement-context.ts';
+import { processDelete, processUpdate } from './update.ts';
 
-export interface WriteInfo {
-  readonly columns: readonly ScopeColumn[];
-  readonly complete: boolean;
-  readonly extras: () => readonly string[];
-}
+type Walk = (content: Tree, parent: Scope | undefined, context: Context, level: 'top' | 'nested') => WriteInfo;
 
-const COMMANDS: ReadonlyMap<string, string> = new Map([
-  ['InsertStmt', 'INSERT'],
-  ['UpdateStmt', 'UPDATE'],
-  ['DeleteStmt', 'DELETE'],
-  ['MergeStmt', 'MERGE'],
+const COMMANDS: ReadonlyMap<string, { readonly command: string; readonly walk: Walk }> = new Map([
+  ['InsertStmt', { command: 'INSERT', walk: processInsert }],
+  ['UpdateStmt', { command: 'UPDATE', walk: processUpdate }],
+  ['DeleteStmt', { command: 'DELETE', walk: processDelete }],
+  ['MergeStmt', { command: 'MERGE', walk: processMerge }],
 ]);
 
+/** Command tag of a writing statement's node; `undefined` for any other node. */
 export function writeCommand(tag: string): string | undefined {
-  return COMMANDS.get(tag);
+  return COMMANDS.get(tag)?.command;
 }
 
+/** Walks a write (its tag and bare fields); `parent` is the level around a data-modifying CTE. Throws RefusalError. */
 export function processWrite(
   tag: string,
-  _content: Tree,
-  _parent: Scope | undefined,
-  _context: Context,
-  _level: 'top' | 'nested',
+  content: Tree,
+  parent: Scope | undefined,
+  context: Context,
+  level: 'top' | 'nested',
 ): WriteInfo {
-  return refuse('not_supported', { subject: tag });
+  const known = COMMANDS.get(tag) ?? refuse('not_supported', { subject: tag });
+  return known.walk(content, parent, context, level);
 }
 
-export function processCopy(_content: Tree, _context: Context): 'in' | 'out' {
-  return refuse('not_supported', { subject: 'COPY' });
+/** Walks a COPY statement; answers which way the data goes. Throws RefusalError. */
+export function processCopy(content: Tree, context: Context): 'in' | 'out' {
+  return walkCopy(content, context, (tag, inner) =>
+    withNestedFacts(context, writeCommand(tag) ?? tag, () => processWrite(tag, inner, undefined, context, 'nested')),
+  );
 }
