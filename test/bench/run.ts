@@ -1,18 +1,16 @@
 /**
  * `npm run bench [-- --quick] [-- --only pgbench,bulk,decide,memory,start,loop]`: measures, prints, and (a full run only) writes
- * figures.json and figures.md beside this file.
+ * figures.json beside this file and the table in README.md.
  */
 import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
-import { cpus, totalmem } from 'node:os';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cpus, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { indexCatalog } from '#sql/catalog.ts';
 import { readCatalog } from '#proxy/catalog-source.ts';
 import { readManifests } from '#proxy/manifests.ts';
 import pg from 'pg';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type PostgresServer } from '#test/postgres.ts';
 import { measureBulk } from './bulk.ts';
 import { measureDecide } from './decide.ts';
