@@ -110,8 +110,8 @@ console.log(`${figures.length} figures, ${missed} goals missed`);
 if (!quick && only === undefined) {
   const folder = new URL('.', import.meta.url).pathname;
   await writeFile(join(folder, 'figures.json'), `${JSON.stringify({ machine, figures, notRun }, undefined, 2)}\n`);
-  await writeFile(
-    join(folder, 'figures.md'),
-    `Measured with \`npm run bench\` on ${machine}.\n\n${figureTable(figures)}\n`,
-  );
+  const readme = new URL('../../README.md', import.meta.url);
+  const written = `$1\n\n${figureTable(figures)}\n\n${machine}\n\n$2`;
+  const marked = /(<!-- figures: [^>]*-->)[\s\S]*?(<!-- end of figures -->)/;
+  await writeFile(readme, (await readFile(readme, 'utf8')).replace(marked, written));
 }
