@@ -16,6 +16,18 @@ import { finishFacts, newFacts, type Context } from './statement-context.ts';
 import { processStatement } from './statement.ts';
 import { visibleObjects, type VisibleObjects } from './visible-objects.ts';
 import { unwrap } from './tree-access.ts';
+import { walkNode } from './expression.ts';
+import { walkQuery } from './query.ts';
+import type { Walkers } from './walkers.ts';
+import { processWrite } from './write.ts';
+
+const WALKERS: Walkers = {
+  expression: walkNode,
+  query: walkQuery,
+  write: processWrite,
+  statement: processStatement,
+  text: (input) => analyzeText(input),
+};
 
 const visibleByAccess = new WeakMap<Access, { readonly catalog: CatalogSnapshot; readonly visible: VisibleObjects }>();
 
@@ -40,6 +52,7 @@ function parameterUses(source: SourceText): Map<number, number> {
 
 function newContext(input: AnalysisInput, source: SourceText, command: string, start: number, end: number): Context {
   return {
+    walkers: WALKERS,
     input,
     source,
     edits: [],

@@ -91,10 +91,18 @@ export function commandTag(node: string, content: Readonly<Record<string, unknow
   if (node === 'TransactionStmt') return TRANSACTION_TAGS[String(kind)] ?? 'BEGIN';
   if (node === 'VariableSetStmt') return kind === 'VAR_RESET' || kind === 'VAR_RESET_ALL' ? 'RESET' : 'SET';
   if (node === 'DropStmt') return DROPPED[String(content['removeType'])] ?? 'DROP';
-  if (node === 'DiscardStmt') return String(content['target'] ?? 'DISCARD_ALL').replace('_', ' ');
+  if (node === 'DiscardStmt')
+    return (typeof content['target'] === 'string' ? content['target'] : 'DISCARD_ALL').replace('_', ' ');
   if (node === 'DeallocateStmt') return content['isall'] === true ? 'DEALLOCATE ALL' : 'DEALLOCATE';
   if (node === 'ClosePortalStmt') return content['portalname'] === undefined ? 'CLOSE CURSOR ALL' : 'CLOSE CURSOR';
   if (node === 'FetchStmt') return content['ismove'] === true ? 'MOVE' : 'FETCH';
   if (node === 'SelectStmt' && content['intoClause'] !== undefined) return 'SELECT INTO';
   return TAGS[node] ?? spelled(node);
+}
+
+const WRITES: ReadonlySet<string> = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
+
+/** The tag of a statement that changes rows; `undefined` for any other node. */
+export function writeCommand(node: string): string | undefined {
+  return WRITES.has(node) ? TAGS[node] : undefined;
 }

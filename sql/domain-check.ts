@@ -1,9 +1,9 @@
 /** A cast to a domain runs its CHECK expressions: they may call nothing that the agent could not call. */
+import { walkExpression } from './walk.ts';
 import type { CatalogType } from './catalog.ts';
 import { displayQualified } from './identifiers.ts';
 import { parseExpression, type Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
-import { walkExpression } from './expression.ts';
 import { newScope } from './scope.ts';
 import { sourceText } from './source-text.ts';
 import { newFacts, type Context } from './statement-context.ts';

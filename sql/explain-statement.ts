@@ -1,11 +1,10 @@
 /** EXPLAIN of what the database would run, without what would show the rewriting: options are written anew, the session reduces the output. */
+import { withNestedFacts } from './query-info.ts';
 import { commandTag } from './command-tags.ts';
 import { parseSql, type Tree } from './parser.ts';
-import { withNestedFacts } from './query.ts';
 import { refuse } from './refusal.ts';
-import { processStatement } from './statement.ts';
 import { replaceText, type Context } from './statement-context.ts';
-import { asNode, isTree, listField, locationOf, stringField, treeField, unwrap } from './tree-access.ts';
+import { asNode, isTree, listField, locationOf, numberField, stringField, treeField, unwrap } from './tree-access.ts';
 
 const EXPLAINABLE: ReadonlySet<string> = new Set([
   'SelectStmt',
@@ -62,7 +61,7 @@ function optionText(node: Tree | undefined): string {
   const text = asNode(node, 'String');
   if (text !== undefined) return (stringField(text, 'sval') ?? '').toLowerCase();
   const integer = asNode(node, 'Integer');
-  return integer === undefined ? 'on' : String(integer['ival'] ?? 0);
+  return integer === undefined ? 'on' : String(numberField(integer, 'ival') ?? 0);
 }
 
 /** First token of the explained statement. */
@@ -82,7 +81,7 @@ export function explain(content: Tree, context: Context): void {
   if (!EXPLAINABLE.has(tag)) refuse('not_supported', { subject: `EXPLAIN of ${commandTag(tag, inner)}` });
   const start = innerStart(content, context);
   const stripped = context.strippedColumns;
-  withNestedFacts(context, commandTag(tag, inner), () => processStatement(tag, inner, context));
+  withNestedFacts(context, commandTag(tag, inner), () => context.walkers.statement(tag, inner, context));
   // The plan has no row of the statement's own: nothing to strip.
   context.strippedColumns = stripped;
   context.hidesRows = false;

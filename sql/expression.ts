@@ -9,62 +9,36 @@ import { isLeakproofOperator } from './leakproof.ts';
 import { judgeOperatorUse } from './operator-use.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
-import type { Guard, Scope } from './scope.ts';
+import type { Scope } from './scope.ts';
 import type { Context } from './statement-context.ts';
 import { subLink } from './sub-link.ts';
 import { asNode, isTree, listField, numberField, stringField, treeField, unwrap } from './tree-access.ts';
 import { resolveTypeName, typeCast } from './type-cast.ts';
-
-/** What is known of an expression after the walk. */
-export interface ExpressionInfo {
-  /** Filtered relations it reads, at this level and outside of it. */
-  readonly guards: readonly Guard[];
-  /** Evaluating it raises nothing and shows nothing, whatever the row. */
-  readonly leakproof: boolean;
-  readonly typeOid: Oid | undefined;
-  /** Holds an aggregate or window function: it runs after all filters. */
-  readonly aggregate: boolean;
-  /** Reads no column and no parameter and calls only clock functions: fails for every row or for none, already while planning. */
-  readonly constant: boolean;
-}
+import {
+  LITERAL_UNKNOWN_TYPE,
+  NOTHING_READ,
+  combine,
+  jsonValue,
+  markSensitive,
+  stringLiteral,
+  walkExpression,
+  walkField,
+  walkList,
+  walkWindow,
+  type ExpressionInfo,
+} from './walk.ts';
 
 const BOOL = 16;
 const INT8 = 20;
 const INT4 = 23;
 const TEXT = 25;
-const UNKNOWN = 705;
 const BIT = 1560;
 const NUMERIC = 1700;
-
-export const LITERAL_UNKNOWN_TYPE = UNKNOWN;
-
-export const NOTHING_READ: ExpressionInfo = {
-  guards: [],
-  leakproof: true,
-  typeOid: undefined,
-  aggregate: false,
-  constant: true,
-};
-
-/** Everything read by either; leak-proof only if both are; no type. */
-export function combine(infos: readonly ExpressionInfo[]): ExpressionInfo {
-  let guards: readonly Guard[] = [];
-  let leakproof = true;
-  let aggregate = false;
-  let constant = true;
-  for (const info of infos) {
-    if (info.guards.length > 0) guards = guards.length === 0 ? info.guards : [...guards, ...info.guards];
-    leakproof &&= info.leakproof;
-    aggregate ||= info.aggregate;
-    constant &&= info.constant;
-  }
-  return { guards, leakproof, typeOid: undefined, aggregate, constant };
-}
 
 const MAX_DEPTH = 400;
 
 /** Walks one wrapped expression node. Throws RefusalError. */
-export function walkExpression(node: Tree, scope: Scope, context: Context): ExpressionInfo {
+export function walkNode(node: Tree, scope: Scope, context: Context): ExpressionInfo {
   context.depth += 1;
   if (context.depth > MAX_DEPTH) refuse('too_complex');
   const [tag, content] = unwrap(node);
@@ -73,17 +47,6 @@ export function walkExpression(node: Tree, scope: Scope, context: Context): Expr
   const info = walk(content, scope, context, node);
   context.depth -= 1;
   return info;
-}
-
-/** Walks every element of a list field. */
-export function walkList(node: Tree, key: string, scope: Scope, context: Context): readonly ExpressionInfo[] {
-  return listField(node, key).map((element) => walkExpression(element, scope, context));
-}
-
-/** Walks an optional single child. */
-export function walkField(node: Tree, key: string, scope: Scope, context: Context): ExpressionInfo {
-  const child = treeField(node, key);
-  return child === undefined ? NOTHING_READ : walkExpression(child, scope, context);
 }
 
 type Walk = (content: Tree, scope: Scope, context: Context, node: Tree) => ExpressionInfo;
@@ -103,7 +66,7 @@ function leaky(...keys: readonly string[]): Walk {
 function constant(content: Tree, _scope: Scope, context: Context): ExpressionInfo {
   const location = numberField(content, 'location') ?? 0;
   const read = (typeOid: Oid): ExpressionInfo => ({ ...NOTHING_READ, typeOid });
-  if (content['isnull'] === true || isTree(content['sval'])) return read(UNKNOWN);
+  if (content['isnull'] === true || isTree(content['sval'])) return read(LITERAL_UNKNOWN_TYPE);
   if (isTree(content['boolval'])) return read(BOOL);
   if (isTree(content['bsval'])) return read(BIT);
   if (context.input.catalog.serverVersionNum < 160000 && location > 0) refuseNewNumbers(context, location);
@@ -130,7 +93,7 @@ function parameter(content: Tree, _scope: Scope, context: Context): ExpressionIn
   const number = numberField(content, 'number') ?? 0;
   const declared = (context.parameterTypes ?? context.input.parameterTypeOids)[number - 1] ?? 0;
   const uses = context.parameterUses.get(number) ?? 0;
-  const typeOid = declared !== 0 ? declared : uses <= 1 ? UNKNOWN : undefined;
+  const typeOid = declared !== 0 ? declared : uses <= 1 ? LITERAL_UNKNOWN_TYPE : undefined;
   return { ...NOTHING_READ, typeOid, constant: false };
 }
 
@@ -152,21 +115,10 @@ const COMPARISONS: ReadonlySet<string> = new Set([
   '!~*',
 ]);
 
-function literalText(node: Tree | undefined): string | undefined {
-  const sval = treeField(asNode(node, 'A_Const') ?? {}, 'sval');
-  return sval === undefined ? undefined : (stringField(sval, 'sval') ?? '');
-}
-
-/** Marks a literal whose value decided something: a text with another value there needs its own answer. */
-export function markSensitive(context: Context, node: Tree | undefined): void {
-  const location = numberField(asNode(node, 'A_Const') ?? {}, 'location');
-  if (location !== undefined) context.sensitiveLiterals.add(context.source.at(location));
-}
-
 /** LIKE cannot raise with a literal pattern that does not end in an escape. */
 function likeIsLeakproof(operator: string, right: Tree | undefined, context: Context): boolean {
   if (operator !== '~~' && operator !== '!~~') return true;
-  const pattern = literalText(right);
+  const pattern = stringLiteral(right);
   if (pattern === undefined) return false;
   markSensitive(context, right);
   return !pattern.endsWith('\\');
@@ -253,15 +205,15 @@ function anyIsLeakproof(operator: string, sides: Sides, context: Context): boole
   if (!sides.left.leakproof || !sides.right.leakproof) return false;
   const { catalog } = context.input;
   const cast = asNode(sides.rightNode, 'TypeCast');
-  const literal = literalText(sides.rightNode) !== undefined || asNode(sides.rightNode, 'ParamRef') !== undefined;
-  if (literal && sides.right.typeOid === UNKNOWN)
-    return isLeakproofOperator(operator, sides.left.typeOid, UNKNOWN, catalog);
+  const literal = stringLiteral(sides.rightNode) !== undefined || asNode(sides.rightNode, 'ParamRef') !== undefined;
+  if (literal && sides.right.typeOid === LITERAL_UNKNOWN_TYPE)
+    return isLeakproofOperator(operator, sides.left.typeOid, LITERAL_UNKNOWN_TYPE, catalog);
   if (cast !== undefined || literal) {
     const element = catalog.typeByOid.get(sides.right.typeOid ?? 0)?.elementOid ?? 0;
     return element !== 0 && isLeakproofOperator(operator, sides.left.typeOid, element, catalog);
   }
   if (asNode(sides.rightNode, 'A_ArrayExpr') === undefined) return false;
-  const element = catalog.typeByOid.get(sides.right.typeOid ?? 0)?.elementOid ?? UNKNOWN;
+  const element = catalog.typeByOid.get(sides.right.typeOid ?? 0)?.elementOid ?? LITERAL_UNKNOWN_TYPE;
   return isLeakproofOperator(operator, sides.left.typeOid, element, catalog);
 }
 
@@ -301,7 +253,7 @@ const OPERATORS_OF_KIND: ReadonlyMap<string, (name: string) => readonly string[]
 /** Arms of CASE, COALESCE, GREATEST: of one type and leak-proof, or not leak-proof (a common type may need a cast that raises). */
 function oneTyped(infos: readonly ExpressionInfo[]): ExpressionInfo {
   const both = combine(infos);
-  const types = new Set(infos.map((info) => info.typeOid).filter((type) => type !== UNKNOWN));
+  const types = new Set(infos.map((info) => info.typeOid).filter((type) => type !== LITERAL_UNKNOWN_TYPE));
   const typeOid = types.size === 1 ? [...types][0] : undefined;
   return { ...both, leakproof: both.leakproof && typeOid !== undefined, typeOid, constant: false };
 }
@@ -407,13 +359,6 @@ function jsonArgument(node: Tree, scope: Scope, context: Context): ExpressionInf
   return value === undefined ? NOTHING_READ : jsonValue(value, scope, context);
 }
 
-/** JsonValueExpr, wrapped or embedded. */
-export function jsonValue(node: Tree, scope: Scope, context: Context): ExpressionInfo {
-  const value = asNode(node, 'JsonValueExpr') ?? node;
-  const infos = ['raw_expr', 'formatted_expr'].map((key) => walkField(value, key, scope, context));
-  return { ...combine(infos), leakproof: false, constant: false };
-}
-
 function jsonKeyValue(content: Tree, scope: Scope, context: Context): ExpressionInfo {
   const value = treeField(content, 'value');
   const infos = [
@@ -447,17 +392,6 @@ function jsonAggregate(content: Tree, scope: Scope, context: Context): Expressio
   const over = treeField(inner, 'over');
   if (over !== undefined) infos.push(...walkWindow(over, scope, context));
   return { ...combine(infos), leakproof: false, aggregate: true, constant: false };
-}
-
-/** The expressions of a window definition, wrapped or embedded. */
-export function walkWindow(window: Tree, scope: Scope, context: Context): readonly ExpressionInfo[] {
-  const content = asNode(window, 'WindowDef') ?? window;
-  return [
-    ...walkList(content, 'partitionClause', scope, context),
-    ...walkList(content, 'orderClause', scope, context),
-    walkField(content, 'startOffset', scope, context),
-    walkField(content, 'endOffset', scope, context),
-  ];
 }
 
 function xmlSerialize(content: Tree, scope: Scope, context: Context): ExpressionInfo {

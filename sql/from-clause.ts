@@ -1,4 +1,5 @@
 /** FROM: relations, sub-selects, joins, functions, XMLTABLE and JSON_TABLE, each turned into what the level can name. */
+import { starOf } from './star.ts';
 import { combine, jsonValue, type ExpressionInfo, walkExpression, walkField, walkList } from './walk.ts';
 import { derivedGuards, processQuery } from './query-info.ts';
 import { ON_END } from './extents.ts';

@@ -1,6 +1,6 @@
 /** FuncCall: judged by every candidate of its name and number of arguments; those that take objects see only what the identity may. */
+import { combine, markSensitive, type ExpressionInfo, walkField, walkList, walkWindow, stringLiteral } from './walk.ts';
 import type { CatalogFunction, Oid } from './catalog.ts';
-import { combine, markSensitive, walkField, walkList, walkWindow, type ExpressionInfo } from './expression.ts';
 import { argumentRanges, textRange, type TokenRange } from './extents.ts';
 import { judgeFunctionCall, matchesArity, type FunctionJudgement } from './functions.ts';
 import { displayName } from './identifiers.ts';
@@ -16,15 +16,9 @@ import type { Scope } from './scope.ts';
 import { settingCall } from './setting-call.ts';
 import { sequenceCall } from './sequence-call.ts';
 import { become, replaceText, type Context } from './statement-context.ts';
-import { asNode, booleanField, listField, locationOf, nameList, stringField, treeField } from './tree-access.ts';
+import { asNode, booleanField, listField, locationOf, nameList, treeField } from './tree-access.ts';
 import { judgeCastTo } from './type-cast.ts';
 import { wrapNode } from './wrap-node.ts';
-
-/** Text of a string literal node. */
-export function stringLiteral(node: Tree | undefined): string | undefined {
-  const sval = treeField(asNode(node, 'A_Const') ?? {}, 'sval');
-  return sval === undefined ? undefined : (stringField(sval, 'sval') ?? '');
-}
 
 function candidates(
   schema: string | undefined,

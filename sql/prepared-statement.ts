@@ -1,10 +1,8 @@
 /** SQL-level PREPARE and EXECUTE: decided at PREPARE, and again at every EXECUTE under the policy then in force. */
-import { analyzeText } from './analyze.ts';
+import { withNestedFacts } from './query-info.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import { printPieces } from './splice.ts';
-import { withNestedFacts } from './query.ts';
-import { processStatement } from './statement.ts';
 import type { Context } from './statement-context.ts';
 import { listField, stringField, treeField, unwrap } from './tree-access.ts';
 import { commandTag } from './command-tags.ts';
@@ -18,7 +16,7 @@ export function prepareStatement(content: Tree, context: Context): void {
   const [tag, inner] = unwrap(treeField(content, 'query') ?? {});
   if (!PREPARABLE.has(tag)) refuse('not_supported', { subject: `PREPARE of ${commandTag(tag, inner)}` });
   context.parameterTypes = types;
-  withNestedFacts(context, commandTag(tag, inner), () => processStatement(tag, inner, context));
+  withNestedFacts(context, commandTag(tag, inner), () => context.walkers.statement(tag, inner, context));
   context.prepared = stringField(content, 'name') ?? '';
 }
 
@@ -28,7 +26,7 @@ export function executePrepared(content: Tree, context: Context): void {
   const prepared = context.input.session.preparedStatements.get(name);
   if (prepared === undefined)
     return refuse('undefined_object', { subject: `prepared statement "${name}" does not exist`, sqlstate: '26000' });
-  const again = analyzeText({ ...context.input, text: prepared.text, parameterTypeOids: [] });
+  const again = context.walkers.text({ ...context.input, text: prepared.text, parameterTypeOids: [] });
   const [statement] = again.statements;
   if (statement === undefined || statement.kind === 'refused') {
     if (statement !== undefined)

@@ -9,31 +9,21 @@ import {
   walkList,
   walkWindow,
 } from './walk.ts';
-import {
-  CLAUSE_END,
-  TARGETS_END,
-  clauseEnd,
-  enclosingParenthesis,
-  firstToken,
-  keywordBefore,
-  nameRange,
-  textRange,
-} from './extents.ts';
+import { CLAUSE_END, nameRange, textRange } from './extents.ts';
 import { processFromClause } from './from-clause.ts';
 import { groupByPrimaryKey, addToGroupBy } from './group-by.ts';
 import { noteLeakyOuter, requestConditions, walkConjuncts } from './guard.ts';
 import { quoteIdentifier } from './identifiers.ts';
 import { processLocking } from './locking.ts';
 import { columnName } from './output-name.ts';
-import { parseExpression, parseTargets, type Tree } from './parser.ts';
+import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import { newScope, withoutSiblings, type Guard, type Scope, type ScopeColumn } from './scope.ts';
 import { expandStars } from './star.ts';
-import { freshName, newFacts, replaceText, surroundText, type Context } from './statement-context.ts';
+import { surroundText, type Context } from './statement-context.ts';
 import { asNode, listField, locationOf, stringField, treeField, unwrap } from './tree-access.ts';
 import { processQuery, type QueryInfo, type QueryOptions } from './query-info.ts';
 import { processWith } from './with-clause.ts';
-import { wrapNode } from './wrap-node.ts';
 
 const KNOWN_FIELDS: ReadonlySet<string> = new Set([
   'distinctClause',
@@ -216,7 +206,7 @@ function processPlainSelect(select: Tree, scope: Scope, context: Context): Query
     for (const info of walkWindow(window, scope, context)) noteLeakyOuter(scope, info);
   const ungrouped = scope.ungrouped;
   scope.ungrouped = undefined;
-  if (grouped) groupBy(select, scope, context, ungrouped ?? [], havingGuards, outputNames);
+  if (grouped) groupBy(select, scope, context, ungrouped ?? [], havingGuards);
   for (const key of ['limitOffset', 'limitCount'])
     noteLeakyOuter(scope, walkField(select, key, withoutSiblings(scope), context));
   processLocking(select, scope);
@@ -245,12 +235,11 @@ function groupBy(
   context: Context,
   ungrouped: NonNullable<Scope['ungrouped']>,
   havingGuards: readonly Guard[],
-  outputNames: ReadonlySet<string>,
 ): void {
   const keys = listField(select, 'groupClause');
   for (const key of keys) {
     markOrdinal({ node: key }, context);
-    noteLeakyOuter(scope, walkGroupKey(key, outputNames, scope, context));
+    noteLeakyOuter(scope, walkGroupKey(key, scope, context));
   }
   groupByPrimaryKey(select, scope, context, ungrouped);
   for (const condition of requestConditions(havingGuards, scope))
@@ -258,10 +247,10 @@ function groupBy(
 }
 
 /** GROUP BY prefers columns of FROM, falls back to output names. */
-function walkGroupKey(node: Tree, outputNames: ReadonlySet<string>, scope: Scope, context: Context): ExpressionInfo {
+function walkGroupKey(node: Tree, scope: Scope, context: Context): ExpressionInfo {
   const [tag, content] = unwrap(node);
   if (tag === 'GroupingSet')
-    return combine(listField(content, 'content').map((child) => walkGroupKey(child, outputNames, scope, context)));
+    return combine(listField(content, 'content').map((child) => walkGroupKey(child, scope, context)));
   if (tag === 'A_Const') {
     markOrdinal({ node }, context);
     return NOTHING_READ;

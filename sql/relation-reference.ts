@@ -99,7 +99,7 @@ export function referenceRelation(node: Tree, rangeVar: Tree, scope: Scope, cont
   const renames = alias === undefined ? [] : nameList(alias, 'colnames');
   if (resolved.kind === 'temporary') return temporaryItem(node, rangeVar, resolved, name, renames, context);
   if (resolved.kind === 'system')
-    return systemItem(node, rangeVar, resolved.relation, name, hasAlias, renames, context);
+    return systemItem({ node, rangeVar, sample, name, hasAlias, renames }, resolved.relation, context);
   if (resolved.kind === 'ungoverned') return ungovernedItem(resolved.relation, name, hasAlias, renames);
   return grantedItem(
     { node, rangeVar, sample, name, hasAlias, renames },
@@ -215,15 +215,8 @@ function ungovernedItem(
   };
 }
 
-function systemItem(
-  node: Tree,
-  rangeVar: Tree,
-  relation: CatalogRelation,
-  alias: string,
-  hasAlias: boolean,
-  renames: readonly string[],
-  context: Context,
-): FromItem {
+function systemItem(reference: Reference, relation: CatalogRelation, context: Context): FromItem {
+  const { node, rangeVar, name: alias, hasAlias, renames } = reference;
   const subject = displayQualified(relation.schema, relation.name);
   const system = new Set<string>();
   const probe = systemRelationView(relation, context.visible());
@@ -355,7 +348,10 @@ function grantedItem(
     allGuards: guards,
     relation: { schema: relation.schema, name: relation.name, oid: relation.oid, hasAlias },
     extras: () => [...(extras.flag === undefined ? [] : [extras.flag]), ...extras.system],
-    systemColumn: (column) => systemColumn(column, relation, view, replaced, expanded !== undefined, extras, context),
+    systemColumn: (column) => {
+      if (expanded !== undefined) refuseSystemColumn(column, relation, 'a view has no system columns');
+      return systemColumn(column, relation, view, replaced, extras, context);
+    },
   };
 }
 
@@ -365,25 +361,34 @@ function checkLockedFence(extras: Extras, scope: Scope): void {
     refuse('not_supported', { subject: 'FOR UPDATE with a condition that cannot stand behind a row filter' });
 }
 
+function refuseSystemColumn(name: string, relation: CatalogRelation, advice: string): never {
+  return refuse('system_column_not_allowed', {
+    subject: `${displayQualified(relation.schema, relation.name)}.${name}`,
+    advice,
+  });
+}
+
+const SYSTEM_COLUMN_TYPES: ReadonlyMap<string, number> = new Map([
+  ['ctid', 27],
+  ['xmin', 28],
+  ['tableoid', 26],
+]);
+
 function systemColumn(
   name: string,
   relation: CatalogRelation,
   view: RelationView,
   replaced: boolean,
-  isExpanded: boolean,
   extras: Extras,
   context: Context,
 ): ScopeColumn {
-  const subject = `${displayQualified(relation.schema, relation.name)}.${name}`;
-  if (view.rowFilter !== undefined)
-    refuse('system_column_not_allowed', { subject, advice: 'the table has a row filter' });
-  if (isExpanded || relation.kind === 'v')
-    refuse('system_column_not_allowed', { subject, advice: 'a view has no system columns' });
-  if (!['ctid', 'xmin', 'tableoid'].includes(name))
-    refuse('system_column_not_allowed', { subject, advice: 'only ctid, xmin and tableoid may be read' });
+  const typeOid = SYSTEM_COLUMN_TYPES.get(name);
+  if (view.rowFilter !== undefined) refuseSystemColumn(name, relation, 'the table has a row filter');
+  if (relation.kind === 'v') refuseSystemColumn(name, relation, 'a view has no system columns');
+  if (typeOid === undefined) refuseSystemColumn(name, relation, 'only ctid, xmin and tableoid may be read');
   if (replaced && context.natural) refuse('not_supported', { subject: 'system columns together with NATURAL JOIN' });
   if (replaced) extras.system.add(name);
-  return { name, typeOid: name === 'ctid' ? 27 : name === 'xmin' ? 28 : 26, guards: [], leakproof: true };
+  return { name, typeOid, guards: [], leakproof: true };
 }
 
 function sampleRange(sample: Tree, context: Context): TokenRange {

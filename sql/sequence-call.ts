@@ -1,7 +1,6 @@
 /** nextval, currval, lastval, pg_get_serial_sequence: for sequences owned by a column that the identity may insert. */
+import { markSensitive, stringLiteral } from './walk.ts';
 import { qualifiedKey, type CatalogRelation } from './catalog.ts';
-import { stringLiteral } from './function-call.ts';
-import { markSensitive } from './expression.ts';
 import { displayQualified } from './identifiers.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';

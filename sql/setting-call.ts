@@ -1,6 +1,5 @@
 /** current_setting and set_config: literal names only, by the table of settings; the session learns what was set. */
-import { stringLiteral } from './function-call.ts';
-import { markSensitive } from './expression.ts';
+import { markSensitive, stringLiteral } from './walk.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import { decideSetting, isSettingReadable, parseSearchPath, settingRule } from './settings-list.ts';

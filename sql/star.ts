@@ -1,13 +1,26 @@
 /** `*` and `alias.*` in target lists: passed through, or written out where columns of ours must not show. */
 import { noteColumn, noteOuterGuards } from './column-reference.ts';
 import { nameRange, textRange } from './extents.ts';
-import { starOf } from './from-clause.ts';
 import { quoteIdentifier } from './identifiers.ts';
 import { parseTargets, type Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import { resolveItem, type FromItem, type Scope, type ScopeColumn, type StarEntry } from './scope.ts';
 import { become, replaceText, type Context } from './statement-context.ts';
 import { asNode, listField, locationOf, nameList, treeField } from './tree-access.ts';
+
+export function starOf(item: FromItem): readonly StarEntry[] {
+  if (!item.complete) return [{ kind: 'item', item }];
+  const prefix = item.alias === undefined ? '' : `${quoteIdentifier(item.alias)}.`;
+  return item.columns.map((column) => ({
+    kind: 'column',
+    sql:
+      column.replacement === undefined
+        ? `${prefix}${quoteIdentifier(column.name)}`
+        : `${column.replacement} AS ${quoteIdentifier(column.name)}`,
+    column,
+    item,
+  }));
+}
 
 export interface ExpandedStar {
   readonly columns: readonly ScopeColumn[];

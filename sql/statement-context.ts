@@ -7,6 +7,7 @@ import type { StatementFacts } from './facts.ts';
 import type { Tree } from './parser.ts';
 import type { SourceText } from './source-text.ts';
 import type { VisibleObjects } from './visible-objects.ts';
+import type { Walkers } from './walkers.ts';
 
 /** `before` and `after` insert at a point; `replace` takes a range. UTF-16 offsets. */
 export interface Edit {
@@ -28,6 +29,7 @@ export interface FactsBuilder {
 }
 
 export interface Context {
+  readonly walkers: Walkers;
   readonly input: AnalysisInput;
   readonly source: SourceText;
   readonly edits: Edit[];

@@ -1,10 +1,11 @@
 /** One statement by its node: queries, writes, utility statements. */
+import { processQuery } from './query-info.ts';
 import type { Tree } from './parser.ts';
-import { processQuery } from './query.ts';
 import { selectInto } from './temporary-table.ts';
 import type { Context } from './statement-context.ts';
 import { processUtility } from './utility.ts';
-import { processWrite, writeCommand } from './write.ts';
+import { writeCommand } from './command-tags.ts';
+import { processWrite } from './write.ts';
 
 /** Walks a statement (its tag and bare fields). Throws RefusalError. */
 export function processStatement(tag: string, content: Tree, context: Context): void {

@@ -1,10 +1,10 @@
 /** Sub-queries inside expressions: EXISTS, IN / ANY, ALL, ARRAY(...), scalar. */
-import { NOTHING_READ, combine, walkField, type ExpressionInfo } from './expression.ts';
+import { NOTHING_READ, combine, type ExpressionInfo, walkField } from './walk.ts';
+import { fenceQuery, processQuery, type QueryInfo, wrapTargets } from './query-info.ts';
 import { isLeakproofOperator } from './leakproof.ts';
 import { noteOuterGuards } from './column-reference.ts';
 import { judgeOperatorUse } from './operator-use.ts';
 import type { Tree } from './parser.ts';
-import { fenceQuery, processQuery, wrapTargets, type QueryInfo } from './query.ts';
 import { refuse } from './refusal.ts';
 import type { Scope } from './scope.ts';
 import type { Context } from './statement-context.ts';

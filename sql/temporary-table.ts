@@ -1,9 +1,9 @@
 /** The session's own temporary tables: CREATE TEMPORARY TABLE [AS], SELECT INTO TEMP, DROP, TRUNCATE. */
-import { walkExpression } from './expression.ts';
+import { walkExpression } from './walk.ts';
+import { processQuery, type QueryInfo, withNestedFacts } from './query-info.ts';
 import { quoteQualified } from './identifiers.ts';
 import { nameRange, textRange } from './extents.ts';
 import type { Tree } from './parser.ts';
-import { processQuery, withNestedFacts, type QueryInfo } from './query.ts';
 import { resolveRelation, refuseRelation } from './relation-reference.ts';
 import { refuse } from './refusal.ts';
 import { newScope, type ScopeColumn } from './scope.ts';

@@ -36,6 +36,7 @@ function isDigit(code: number): boolean {
 }
 
 function endOfQuoted(text: string, from: number, quote: string, backslash: boolean): number {
+  if (!backslash) return endOfPlain(text, from, quote);
   let i = from;
   while (i < text.length) {
     const character = text[i];
@@ -46,6 +47,12 @@ function endOfQuoted(text: string, from: number, quote: string, backslash: boole
     } else i += 1;
   }
   return text.length;
+}
+
+function endOfPlain(text: string, from: number, quote: string): number {
+  let at = text.indexOf(quote, from);
+  while (at >= 0 && text.charAt(at + 1) === quote) at = text.indexOf(quote, at + 2);
+  return at < 0 ? text.length : at + 1;
 }
 
 function endOfDollarQuoted(text: string, start: number): number | undefined {
@@ -72,48 +79,84 @@ function endOfNumber(text: string, start: number): number {
   return start + Math.max(1, match?.[0].length ?? 1);
 }
 
+/** End of a string or quoted name that may begin with a letter (E'', B'', X'', N'', U&'', U&""); `undefined` for a plain word. */
+function endOfPrefixed(
+  text: string,
+  start: number,
+  code: number,
+): { readonly kind: TokenKind; readonly end: number } | undefined {
+  const letter = code | 32;
+  const next = text.charCodeAt(start + 1);
+  if (next === QUOTE) {
+    if (letter === 101) return { kind: 'string', end: endOfQuoted(text, start + 2, "'", true) };
+    if (letter === 98 || letter === 120 || letter === 110)
+      return { kind: 'string', end: endOfQuoted(text, start + 2, "'", false) };
+  }
+  if (letter !== 117 || next !== AMPERSAND) return undefined;
+  const quote = text.charCodeAt(start + 2);
+  if (quote === QUOTE) return { kind: 'string', end: endOfQuoted(text, start + 3, "'", false) };
+  if (quote === DOUBLE_QUOTE) return { kind: 'quoted', end: endOfQuoted(text, start + 3, '"', false) };
+  return undefined;
+}
+
+function dollarToken(text: string, start: number): { readonly kind: TokenKind; readonly end: number } {
+  let end = start + 1;
+  if (!isDigit(text.charCodeAt(end))) return { kind: 'string', end: endOfDollarQuoted(text, start) ?? end };
+  while (isDigit(text.charCodeAt(end))) end += 1;
+  return { kind: 'parameter', end };
+}
+
+function operatorEnd(text: string, start: number): number {
+  let end = start + 1;
+  if (OPERATOR_CHARACTERS.has(text.charAt(start))) while (OPERATOR_CHARACTERS.has(text.charAt(end))) end += 1;
+  return end;
+}
+
+const PUNCTUATION: ReadonlyMap<number, TokenKind> = new Map<number, TokenKind>([
+  [40, 'open'],
+  [91, 'open'],
+  [41, 'close'],
+  [93, 'close'],
+  [44, 'comma'],
+  [46, 'dot'],
+  [59, 'semicolon'],
+]);
+const QUOTE = 39;
+const DOUBLE_QUOTE = 34;
+const AMPERSAND = 38;
+const DOLLAR = 36;
+const DOT = 46;
+
+function tokenAt(text: string, start: number, code: number): Token {
+  if (isWordStart(code)) {
+    const prefixed = endOfPrefixed(text, start, code);
+    if (prefixed !== undefined) return { ...prefixed, start, word: '' };
+    const end = endOfWord(text, start);
+    return { kind: 'word', start, end, word: text.slice(start, end).toUpperCase() };
+  }
+  if (isDigit(code) || (code === DOT && isDigit(text.charCodeAt(start + 1))))
+    return { kind: 'number', start, end: endOfNumber(text, start), word: '' };
+  const punctuation = PUNCTUATION.get(code);
+  if (punctuation !== undefined) return { kind: punctuation, start, end: start + 1, word: text.charAt(start) };
+  if (code === QUOTE) return { kind: 'string', start, end: endOfQuoted(text, start + 1, "'", false), word: '' };
+  if (code === DOUBLE_QUOTE) return { kind: 'quoted', start, end: endOfQuoted(text, start + 1, '"', false), word: '' };
+  if (code === DOLLAR) return { ...dollarToken(text, start), start, word: '' };
+  const end = operatorEnd(text, start);
+  return { kind: 'operator', start, end, word: text.slice(start, end) };
+}
+
 /** Splits a comment-free text into tokens; never throws. */
 export function tokenize(text: string): readonly Token[] {
   const tokens: Token[] = [];
-  let i = 0;
-  const push = (kind: TokenKind, end: number, word: string): void => {
-    tokens.push({ kind, start: i, end, word });
-    i = end;
-  };
-  while (i < text.length) {
+  for (let i = 0; i < text.length; ) {
     const code = text.charCodeAt(i);
-    const character = text[i] ?? '';
-    const next = text[i + 1] ?? '';
-    if (code <= 32) i += 1;
-    else if (character === "'") push('string', endOfQuoted(text, i + 1, "'", false), '');
-    else if (character === '"') push('quoted', endOfQuoted(text, i + 1, '"', false), '');
-    else if (next === "'" && (character === 'e' || character === 'E'))
-      push('string', endOfQuoted(text, i + 2, "'", true), '');
-    else if (next === "'" && /[bBxXnN]/.test(character)) push('string', endOfQuoted(text, i + 2, "'", false), '');
-    else if (/[uU]/.test(character) && next === '&' && text[i + 2] === "'")
-      push('string', endOfQuoted(text, i + 3, "'", false), '');
-    else if (/[uU]/.test(character) && next === '&' && text[i + 2] === '"')
-      push('quoted', endOfQuoted(text, i + 3, '"', false), '');
-    else if (isWordStart(code)) {
-      const end = endOfWord(text, i);
-      push('word', end, text.slice(i, end).toUpperCase());
-    } else if (isDigit(code) || (character === '.' && isDigit(next.charCodeAt(0))))
-      push('number', endOfNumber(text, i), '');
-    else if (character === '$' && isDigit(next.charCodeAt(0))) {
-      let end = i + 1;
-      while (isDigit(text.charCodeAt(end))) end += 1;
-      push('parameter', end, '');
-    } else if (character === '$') push('string', endOfDollarQuoted(text, i) ?? i + 1, '');
-    else if (character === '(' || character === '[') push('open', i + 1, character);
-    else if (character === ')' || character === ']') push('close', i + 1, character);
-    else if (character === ',') push('comma', i + 1, character);
-    else if (character === '.') push('dot', i + 1, character);
-    else if (character === ';') push('semicolon', i + 1, character);
-    else {
-      let end = i + 1;
-      if (OPERATOR_CHARACTERS.has(character)) while (OPERATOR_CHARACTERS.has(text[end] ?? '')) end += 1;
-      push('operator', end, text.slice(i, end));
+    if (code <= 32) {
+      i += 1;
+      continue;
     }
+    const token = tokenAt(text, i, code);
+    tokens.push(token);
+    i = token.end;
   }
   return tokens;
 }

@@ -1,8 +1,8 @@
 /** Casts and type names: built-in types, granted ones, and the reg* types that would otherwise list every name in the catalog. */
+import { markSensitive, type ExpressionInfo, walkField } from './walk.ts';
 import { displayQualified } from './identifiers.ts';
 import { isSystemSchema, qualifiedKey, type CatalogType, type Oid } from './catalog.ts';
 import { checkDomain } from './domain-check.ts';
-import { markSensitive, walkField, type ExpressionInfo } from './expression.ts';
 import { balanced, firstToken, textRange, type TokenRange } from './extents.ts';
 import { isLeakproofCast } from './leakproof.ts';
 import { visibleRegLiteral, wrapRegCast } from './oid-functions.ts';
@@ -27,6 +27,8 @@ const REG_TYPES: ReadonlySet<string> = new Set([
   'regcollation',
   'regdatabase',
 ]);
+/** Types whose input or functions tell what the catalog filters hide: names of roles, the current transaction. */
+const TELLING_TYPES: ReadonlySet<string> = new Set(['aclitem', 'xid', 'xid8', 'pg_snapshot', 'txid_snapshot']);
 /** Pseudo-types a cast may name harmlessly. */
 const PSEUDO_TYPES: ReadonlySet<string> = new Set(['void', 'unknown', 'record', 'cstring']);
 
@@ -66,6 +68,7 @@ function judgeType(type: CatalogType, location: number, context: Context): void 
             ? 'it is not a built-in type'
             : `ask for functions.allow: ["extension:${type.extension}"]`,
         );
+      if (TELLING_TYPES.has(type.name)) notAllowed('its input tells of roles and transactions');
       return;
     case 'e':
       if (!access.schemas.includes(type.schema)) notAllowed('it is not in a granted schema');

@@ -1,17 +1,26 @@
 /** Statements that are not queries: settings, transactions, cursors, prepared statements, temporary tables. Whatever is not listed is refused. */
+import { walkList } from './walk.ts';
+import { processQuery, withNestedFacts } from './query-info.ts';
 import { commandTag } from './command-tags.ts';
 import { createTable, createTableAs, dropTable, truncateTable } from './temporary-table.ts';
 import { explain } from './explain-statement.ts';
-import { walkList } from './expression.ts';
 import type { Tree } from './parser.ts';
 import { executePrepared, prepareStatement } from './prepared-statement.ts';
-import { processQuery, withNestedFacts } from './query.ts';
 import { refuse } from './refusal.ts';
 import { newScope } from './scope.ts';
 import { settingContext } from './setting-call.ts';
 import { decideSetting, isSettingReadable, settingRule } from './settings-list.ts';
 import type { Context } from './statement-context.ts';
-import { asNode, booleanField, isTree, listField, locationOf, stringField, treeField } from './tree-access.ts';
+import {
+  asNode,
+  booleanField,
+  isTree,
+  listField,
+  locationOf,
+  numberField,
+  stringField,
+  treeField,
+} from './tree-access.ts';
 import { processCopy } from './write.ts';
 
 type Walk = (content: Tree, context: Context) => void;
@@ -22,7 +31,7 @@ function constantText(node: Tree | undefined): string | undefined {
   const constant = asNode(cast === undefined ? node : treeField(cast, 'arg'), 'A_Const');
   if (constant === undefined) return undefined;
   if (isTree(constant['sval'])) return stringField(constant['sval'], 'sval') ?? '';
-  if (isTree(constant['ival'])) return String(constant['ival']['ival'] ?? 0);
+  if (isTree(constant['ival'])) return String(numberField(constant['ival'], 'ival') ?? 0);
   if (isTree(constant['fval'])) return stringField(constant['fval'], 'fval');
   if (isTree(constant['boolval'])) return constant['boolval']['boolval'] === true ? 'on' : 'off';
   return undefined;

@@ -1,4 +1,5 @@
 /** A granted view that reads governed tables is written out and its own references rewritten: the identity's view holds below it too. */
+import { processQuery } from './query-info.ts';
 import type { CatalogRelation } from './catalog.ts';
 import { parseSql } from './parser.ts';
 import { refuse } from './refusal.ts';
@@ -7,7 +8,6 @@ import { sourceText } from './source-text.ts';
 import { piecesOf, printPieces, printProof, verifyText } from './splice.ts';
 import { newFacts, type Context } from './statement-context.ts';
 import { treeField } from './tree-access.ts';
-import { processQuery } from './query.ts';
 
 const MAX_VIEW_DEPTH = 16;
 

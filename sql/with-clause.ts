@@ -1,10 +1,10 @@
 /** WITH: common table expressions with PostgreSQL's scoping (each sees those before it; RECURSIVE sees itself and all). */
-import { exportFlag, fenceQuery, processQuery, type QueryInfo, withNestedFacts } from './query-info.ts';
+import { derivedGuards, processQuery, type QueryInfo, withNestedFacts } from './query-info.ts';
 import { columnName } from './output-name.ts';
 import { writeCommand } from './command-tags.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
-import { withoutSiblings, type CteEntry, type Guard, type Scope, type ScopeColumn } from './scope.ts';
+import { withoutSiblings, type CteEntry, type Scope, type ScopeColumn } from './scope.ts';
 import type { Context } from './statement-context.ts';
 import { asNode, booleanField, listField, nameList, stringField, treeField, unwrap } from './tree-access.ts';
 
