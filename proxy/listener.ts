@@ -4,7 +4,7 @@ import { UsageLimits } from '#session/usage-limits.ts';
 import { CancelKeys } from './cancel.ts';
 import { Connection, type ConnectionRuntime } from './connection.ts';
 import type { ConnectionDependencies } from './connection-ports.ts';
-import { decideInProcess } from './decide.ts';
+import { type Decider, ThreadedDecider } from './decide.ts';
 import { RecordQueue } from './record-queue.ts';
 
 /** Where clients connect: a TCP address (port 0: the system chooses), or the path of a unix socket. */
@@ -25,11 +25,11 @@ export interface ClientListener {
 const CACHE_MAX_BYTES = 16 * 1024 * 1024;
 const CACHE_MAX_ENTRIES = 8_000;
 
-/** Listens and serves each client with its own session; `decide` is given by tests of the protocol alone. Rejects with the system's error when the address cannot be bound. */
+/** Listens and serves each client with its own session; `decider` is given by tests of the protocol alone. Rejects with the system's error when the address cannot be bound. */
 export async function listenForClients(
   asked: ListenAddress,
   dependencies: ConnectionDependencies,
-  decide: ConnectionRuntime['decide'] = decideInProcess,
+  decider: Decider = new ThreadedDecider(),
 ): Promise<ClientListener> {
   const runtime: ConnectionRuntime = {
     dependencies,
@@ -37,7 +37,7 @@ export async function listenForClients(
     usage: new UsageLimits(),
     cancels: new CancelKeys(),
     records: new RecordQueue(dependencies.audit.sink),
-    decide,
+    decide: (input) => decider.decide(input),
   };
   const connections = new Map<Connection, Socket>();
   const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
@@ -51,7 +51,10 @@ export async function listenForClients(
     get connectionCount() {
       return connections.size;
     },
-    close: (graceMs) => closeAll({ server, connections, runtime, graceMs }),
+    close: async (graceMs) => {
+      await closeAll({ server, connections, runtime, graceMs });
+      decider.close();
+    },
   };
 }
 

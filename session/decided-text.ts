@@ -42,21 +42,20 @@ export interface DecidedText {
 const PASSING_SHAPE: ResultShape = { strippedColumns: 0, hidesRows: false };
 const TRANSACTION_EFFECTS: ReadonlySet<string> = new Set(['begin', 'commit', 'rollback']);
 
-/** Works out the plans. Observe: the agent's text goes on unchanged and its results pass, whatever was decided. */
+/** Works out the plans. In Observe the decision forwards the agent's own text, and its results pass whatever it is. */
 export function planText(text: string, decision: TextDecision, policy: EffectivePolicy): DecidedText {
   const observed = policy.mode === 'Observe';
   const effects = decision.statements.flatMap((statement) => statement.accepted?.effects ?? []);
   const forwarded = decision.forwardText;
-  const denial = observed ? undefined : (decision.denial ?? (forwarded === undefined ? UNDECIDED : undefined));
   return {
     decision,
     policy,
-    denial,
-    plans: decision.statements.map((statement) => planStatement(statement, policy, observed)),
+    denial: decision.denial ?? (forwarded === undefined ? UNDECIDED : undefined),
+    plans: decision.statements.map((statement) => planStatement(statement, policy)),
     effects,
     changesNames: effects.some((effect) => !TRANSACTION_EFFECTS.has(effect.kind)),
     mayCopyIn: observed || decision.statements.some((statement) => statement.accepted?.copy === 'in'),
-    pieces: observed || forwarded === undefined || forwarded === text ? undefined : decision.pieces,
+    pieces: forwarded === undefined || forwarded === text ? undefined : decision.pieces,
     observed,
   };
 }
@@ -69,15 +68,15 @@ const UNDECIDED: Denial = {
   message: 'the statement could not be decided',
 };
 
-function planStatement(statement: StatementDecision, policy: EffectivePolicy, observed: boolean): StatementPlan {
-  const accepted = observed ? undefined : statement.accepted;
+function planStatement(statement: StatementDecision, policy: EffectivePolicy): StatementPlan {
+  const { accepted } = statement;
   const shape = accepted?.shape ?? PASSING_SHAPE;
   const facts = statement.facts;
   const oids = [...facts.readRelationOids, ...facts.writtenRelationOids];
   return {
     decision: statement,
     command: facts.command,
-    reasonText: observed ? ['observe', ...statement.reasons].join('; ') : statement.reasons.join('; '),
+    reasonText: statement.reasons.join('; '),
     passes: shape.strippedColumns === 0 && !shape.hidesRows && shape.explain === undefined,
     shape,
     checks: accepted?.checks ?? [],

@@ -237,10 +237,13 @@ export async function startProtocolGate(options: ProtocolGateOptions): Promise<P
         throw error;
       },
     },
-    (input) => {
-      decided.push(input.text);
-      const decision = decide(input);
-      return options.asynchronous === true ? new Promise((resolve) => setTimeout(resolve, 2, decision)) : decision;
+    {
+      decide: (input) => {
+        decided.push(input.text);
+        const decision = decide(input);
+        return options.asynchronous === true ? new Promise((resolve) => setTimeout(resolve, 2, decision)) : decision;
+      },
+      close: () => {},
     },
   );
   if ('port' in listener.address) gate.port = listener.address.port;
