@@ -251,12 +251,15 @@ function settle(state: SessionState, status: number): void {
     front.names = { ...front.names, atBegin: front.names.names };
   }
   if (state.reportedSearchPath !== undefined) {
-    const searchPath = parseSearchPath(state.reportedSearchPath);
+    const searchPath = parseSearchPath(state.reportedSearchPath)?.filter((name) => !IMPLICIT_SCHEMAS.has(name));
     if (searchPath !== undefined) front.names = reportSearchPath(front.names, searchPath);
     state.reportedSearchPath = undefined;
   }
   front.namesAtSync = front.names;
 }
+
+/** Always searched, or named by the gate itself; and `""`, which names none. */
+const IMPLICIT_SCHEMAS: ReadonlySet<string> = new Set(['', 'pg_catalog', 'pg_temp']);
 
 function onNotice(state: SessionState, frame: FrameView): void {
   const fields = decodeErrorFields(frame.buffer, frame.start, frame.end);
