@@ -64,6 +64,8 @@ export function processReturning(content: Tree, input: ReturningInput, context: 
   const clause = treeField(content, 'returningClause');
   const info = clause === undefined ? NOTHING_RETURNED : walkReturning(clause, input, context);
   if (check === undefined) return info;
+  // The plan would show it, also on a table that is seen whole.
+  context.concealed = true;
   const name = freshName(context, 'check');
   const end = endOf(lastToken(target, context), context);
   context.deferred.push(() => addCheck(content, clause, check, name, end, context));
