@@ -3,6 +3,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { decodeManifest, formatProblem, type Resource } from '#crds/decode.ts';
 import type { DatabaseAccessPolicy, DatabaseConnection, Secret } from '#crds/kinds.ts';
+import type { YamlDocument } from './parse-yaml.ts';
 
 /** All resources found, none of them with a fault. */
 export interface Manifests {
@@ -63,12 +64,11 @@ async function readFiles(path: string): Promise<readonly ManifestFile[]> {
 }
 
 async function decodeFile(file: ManifestFile, found: Found[], problems: string[]): Promise<void> {
-  const { LineCounter, parseAllDocuments } = await import('yaml');
-  const lines = new LineCounter();
-  const parsed = parseAllDocuments(file.text, { lineCounter: lines, prettyErrors: false });
-  for (const document of Array.isArray(parsed) ? parsed : []) {
+  const { parseYaml } = await import('./parse-yaml.ts');
+  const { documents, lineOf } = parseYaml(file.text);
+  for (const document of documents) {
     const at = (offset: number | undefined): string =>
-      offset === undefined ? file.name : `${file.name}:${lines.linePos(offset).line}`;
+      offset === undefined ? file.name : `${file.name}:${lineOf(offset)}`;
     const start = document.contents?.range?.[0];
     if (document.errors.length > 0) {
       for (const error of document.errors) problems.push(`${at(error.pos[0])}: not valid YAML: ${error.message}`);
@@ -84,12 +84,6 @@ async function decodeFile(file: ManifestFile, found: Found[], problems: string[]
       }
     }
   }
-}
-
-/** The parts of yaml's Document that are used here. */
-interface YamlDocument {
-  readonly toJS: () => unknown;
-  readonly getIn: (path: readonly (string | number)[], keepScalar: boolean) => unknown;
 }
 
 /** Resolving aliases can fail (an alias bomb): then it is a problem of the file. */
