@@ -12,7 +12,7 @@ import {
 import { FRONTEND } from '#wire/messages.ts';
 import { WireError } from '#wire/wire-error.ts';
 import { decideMessage, isDenial } from './decide-message.ts';
-import { denyExtended, denyQuery, missing } from './denials.ts';
+import { denyExtended, denyQuery, forgetUnnamed, missing } from './denials.ts';
 import { bindPortal, executePortal, parseStatement, renewStatement } from './extended-query.ts';
 import { applyEffects, forwardText, type FrameView, rateDenial, withinRate } from './forward.ts';
 import { recordAllowed } from './records.ts';
@@ -108,7 +108,7 @@ function onParse(state: SessionState, frame: FrameView): boolean {
   const outcome = decideMessage(state, { buffer, ...range, typeOids: message.parameterTypeOids });
   if (outcome.kind === 'stalled') return false;
   if (outcome.kind === 'denied') {
-    denyExtended(state, outcome.denial);
+    denyExtended(state, outcome.denial, message.statement === '' ? forgetUnnamed(state) : undefined);
     return true;
   }
   if (parseStatement(state, message, outcome.sent)) forwardText(state, frame, outcome.sent, range);

@@ -3,7 +3,7 @@ import type { Denial } from '#policy/decision.ts';
 import { encodeDescribe, encodeQuery, encodeReadyForQuery } from '#wire/encode.ts';
 import { encodeGateError } from '#wire/error-response.ts';
 import { TRANSACTION_STATUS } from '#wire/messages.ts';
-import { expectReply, type SessionState } from './session-state.ts';
+import { expectReply, type SessionState, type Undo } from './session-state.ts';
 
 /** A denial as the agent gets it. */
 export function encodeDenial(denial: Denial): Buffer {
@@ -28,26 +28,35 @@ function isQuiet(state: SessionState): boolean {
 
 /** Answers a simple Query with an error, in its place. */
 export function denyQuery(state: SessionState, denial: Denial): void {
+  // A simple Query ends the unnamed statement, whatever becomes of it.
+  const undo = forgetUnnamed(state);
   if (isQuiet(state)) {
     state.toClient.push(encodeDenial(denial));
     state.toClient.push(encodeReadyForQuery(state.status));
     return;
   }
   state.toServer.push(failingQuery(state));
-  expectReply(state, { kind: 'query', replacement: encodeDenial(denial) });
+  expectReply(state, { kind: 'query', replacement: encodeDenial(denial), undo });
   state.front.unsynced = false;
 }
 
 /** Answers a message of the extended protocol with an error, in its place; all else is ignored until Sync. */
-export function denyExtended(state: SessionState, denial: Denial): void {
+export function denyExtended(state: SessionState, denial: Denial, undo?: Undo): void {
   if (isQuiet(state)) {
     state.toClient.push(encodeDenial(denial));
   } else {
     state.toServer.push(encodeDescribe('statement', absentName(state)));
-    expectReply(state, { kind: 'describe', replacement: encodeDenial(denial) });
+    expectReply(state, { kind: 'describe', replacement: encodeDenial(denial), undo });
     state.front.unsynced = true;
   }
   state.front.skipping = true;
+}
+
+/** Takes the unnamed statement out of the table, as a Parse or Query that fails does in the server. */
+export function forgetUnnamed(state: SessionState): Undo {
+  const before = state.statements.get('');
+  state.statements.delete('');
+  return { kind: 'statement', name: '', before };
 }
 
 /** As the server itself answers where a statement or portal is not there. */

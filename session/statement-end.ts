@@ -60,7 +60,7 @@ export function onError(state: SessionState, frame: FrameView): void {
   endRuns(state, entry, entry.limit?.sqlstate ?? fields.get('C') ?? 'XX000');
   if (entry.kind === 'query') {
     entry.failed = true;
-    undoEntry(state, entry);
+    if (entry.replacement === undefined) undoEntry(state, entry);
     restoreNames(state, entry, 1);
     return;
   }
@@ -116,7 +116,9 @@ function dropToSync(state: SessionState, failed: Entry): void {
     dropped.push(entry);
     if (entry !== failed) endRuns(state, entry, '57014');
   }
-  for (const entry of dropped.reverse()) undoEntry(state, entry);
+  // What a denial changed itself stays changed: it has happened.
+  for (const entry of dropped.reverse())
+    if (entry !== failed || entry.replacement === undefined) undoEntry(state, entry);
   restoreNames(state, failed, 0);
   if (!found) state.front.skipping = true;
 }

@@ -17,42 +17,65 @@ function summarize(tag: number, message: Buffer): string {
   return letter;
 }
 
-export class RawSession {
-  readonly socket: Socket;
+/** The messages of a server, as they come. */
+export class MessageLog {
   readonly messages: { readonly tag: number; readonly bytes: Buffer; readonly summary: string }[] = [];
   isClosed = false;
   #wake: (() => void) | undefined;
+  readonly #framer = new Framer({ lengthLimit: () => STREAMED_MESSAGE_LIMIT_BYTES, mayStream: () => false });
+
+  push(chunk: Buffer): void {
+    this.#framer.push(chunk);
+    while (this.#framer.next()) {
+      const { buffer, start, end, tag } = this.#framer;
+      const bytes = Buffer.from(buffer.subarray(start, end));
+      this.messages.push({ tag, bytes, summary: summarize(tag, bytes) });
+    }
+    this.#wake?.();
+  }
+
+  closed(): void {
+    this.isClosed = true;
+    this.#wake?.();
+  }
+
+  summaries(): string[] {
+    return this.messages.map((message) => message.summary);
+  }
+
+  async wait(isDone: () => boolean): Promise<string[]> {
+    while (!isDone() && !this.isClosed) {
+      await new Promise<void>((resolve, reject) => {
+        const timer = setTimeout(() => reject(new Error(`waited too long: ${this.summaries().join(', ')}`)), 5000);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    return this.summaries();
+  }
+}
+
+export class RawSession extends MessageLog {
+  readonly socket: Socket;
 
   constructor(port: number) {
+    super();
     this.socket = connect({ host: '127.0.0.1', port });
-    const framer = new Framer({ lengthLimit: () => STREAMED_MESSAGE_LIMIT_BYTES, mayStream: () => false });
-    this.socket.on('data', (chunk: Buffer) => {
-      framer.push(chunk);
-      while (framer.next()) {
-        const bytes = Buffer.from(framer.buffer.subarray(framer.start, framer.end));
-        this.messages.push({ tag: framer.tag, bytes, summary: summarize(framer.tag, bytes) });
-      }
-      this.#wake?.();
-    });
+    this.socket.on('data', (chunk: Buffer) => this.push(chunk));
     this.socket.on('error', () => {});
-    this.socket.on('close', () => {
-      this.isClosed = true;
-      this.#wake?.();
-    });
+    this.socket.on('close', () => this.closed());
   }
 
   /** Connects and takes away the greeting. */
   static async open(port: number, minorVersion = 0): Promise<RawSession> {
     const session = new RawSession(port);
-    session.send(
-      encodeStartup(
-        minorVersion,
-        new Map([
-          ['user', 'bot'],
-          ['database', 'shop'],
-        ]),
-      ),
-    );
+    const parameters = new Map([
+      ['user', 'bot'],
+      ['database', 'shop'],
+    ]);
+    session.send(encodeStartup(minorVersion, parameters));
     await session.until(1);
     session.messages.length = 0;
     return session;
@@ -62,27 +85,11 @@ export class RawSession {
     this.socket.write(Buffer.concat(parts));
   }
 
-  /** Resolves with the summaries once there are this many ReadyForQuery, or the connection has closed; takes them away. */
+  /** Resolves with the summaries once there are this many ReadyForQuery, or the connection has closed. */
   async until(readyCount: number): Promise<string[]> {
-    return await this.wait(
-      () => this.messages.filter((message) => message.tag === BACKEND.readyForQuery).length >= readyCount,
-    );
-  }
-
-  async wait(isDone: () => boolean): Promise<string[]> {
-    while (!isDone() && !this.isClosed) {
-      await new Promise<void>((resolve, reject) => {
-        const timer = setTimeout(
-          () => reject(new Error(`waited too long: ${this.messages.map((m) => m.summary).join(', ')}`)),
-          5000,
-        );
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
-    return this.messages.map((message) => message.summary);
+    const isReady = (): boolean =>
+      this.messages.filter((message) => message.tag === BACKEND.readyForQuery).length >= readyCount;
+    return await this.wait(isReady);
   }
 
   /** Sends and gives the summaries of the answer up to that many ReadyForQuery. */
