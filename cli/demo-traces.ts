@@ -1,7 +1,5 @@
 /** What the demo reads back: the gate's own audit records, and the log in which the server wrote what it was sent. */
 import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import type { PostgresServer } from '#test/postgres.ts';
 import { z } from 'zod';
 
 const decisionRecord = z.object({
@@ -32,9 +30,8 @@ export const APPLICATION_NAME = 'postern demo agent';
 
 const logEntry = z.object({ application_name: z.literal(APPLICATION_NAME), message: z.string() });
 
-/** What the server was sent in the agents' sessions so far. */
-export async function sentStatements(server: PostgresServer): Promise<readonly string[]> {
-  const logFile = join(dirname(server.logPath), 'data', 'log', 'statements.json');
+/** What the server was sent in the agents' sessions so far; `logFile` is its log in JSON lines. */
+export async function sentStatements(logFile: string): Promise<readonly string[]> {
   return (await linesOf(logFile)).flatMap((line) => {
     const parsed = logEntry.safeParse(line);
     const text = parsed.success ? /^(?:statement|execute [^:]*): ([\s\S]*)$/.exec(parsed.data.message)?.[1] : undefined;

@@ -172,8 +172,9 @@ interface Stage {
 
 async function playStep(number: number, step: DemoStep, stage: Stage): Promise<string> {
   const { client, gate, server } = stage;
+  const logFile = join(server.socketDirectory, 'data', 'log', 'statements.json');
   const decidedBefore = (await decisionsOf(gate.auditFile)).length;
-  const sentBefore = (await sentStatements(server)).length;
+  const sentBefore = (await sentStatements(logFile)).length;
   const answer = await client
     .query({ text: step.sql, values: step.parameters === undefined ? [] : [...step.parameters], rowMode: 'array' })
     .then(
@@ -192,7 +193,7 @@ async function playStep(number: number, step: DemoStep, stage: Stage): Promise<s
   let sent: readonly string[] = [];
   for (let attempt = 0; attempt < 10 && sent.length === 0; attempt++) {
     await sleep(20);
-    sent = (await sentStatements(server)).slice(sentBefore);
+    sent = (await sentStatements(logFile)).slice(sentBefore);
   }
   printStep({ number, step, decisions, sent, answer });
   return 'error' in answer ? answer.sqlstate : '00000';
