@@ -1,28 +1,53 @@
-/** The process's log: pino, JSON lines on stderr. Nothing that is logged holds SQL text, a value, a password or a token. */
-import { destination, type Logger, pino } from 'pino';
+/**
+ * The process's log: pino, JSON lines on stderr. Nothing that is logged holds SQL text, a value, a password or a token. pino loads in the
+ * background, so that the first connection need not wait for it; lines until then are kept.
+ */
+import type { Logger } from 'pino';
 
-export type { Logger } from 'pino';
+export interface Log {
+  readonly info: (fields: object, message: string) => void;
+  readonly warn: (fields: object, message: string) => void;
+  readonly error: (fields: object, message: string) => void;
+}
+
+type Level = 'info' | 'warn' | 'error';
 
 /** Paths that are cut out should a secret ever get into an object that is logged. */
 const secretPaths = ['password', 'token', 'maskKey', 'secret', 'authorization'].flatMap((name) => [name, `*.${name}`]);
 
-/** `level` as pino names it; `silent` for tests. */
-export function openLog(level = 'info'): Logger {
+/** A log that says nothing. */
+export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} };
+
+/** Opens the log on stderr. */
+export function openLog(): Log {
+  const waiting: { readonly level: Level; readonly fields: object; readonly message: string }[] = [];
+  let logger: Logger | undefined;
+  const write = (level: Level, fields: object, message: string): void => {
+    if (logger === undefined) waiting.push({ level, fields: { ...fields, time: new Date().toISOString() }, message });
+    else logger[level]({ ...fields, time: new Date().toISOString() }, message);
+  };
+  setImmediate(() => {
+    void openPino().then((opened) => {
+      logger = opened;
+      for (const { level, fields, message } of waiting.splice(0)) opened[level](fields, message);
+    });
+  });
+  return {
+    info: (fields, message) => write('info', fields, message),
+    warn: (fields, message) => write('warn', fields, message),
+    error: (fields, message) => write('error', fields, message),
+  };
+}
+
+async function openPino(): Promise<Logger> {
+  const { destination, pino } = await import('./load-pino.ts');
   return pino(
     {
-      level,
       base: { program: 'postern' },
-      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      timestamp: false,
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: secretPaths, censor: '[redacted]' },
-      serializers: { err: describeError },
     },
     destination({ fd: 2, sync: true }),
   );
-}
-
-/** Name, message and stack, but never the properties that libraries hang on errors. */
-function describeError(error: unknown): Readonly<Record<string, string>> {
-  if (!(error instanceof Error)) return { message: typeof error === 'string' ? error : 'unknown error' };
-  return { name: error.name, message: error.message, stack: error.stack ?? '' };
 }

@@ -8,16 +8,17 @@ import type { AuditEvent, AuditSink } from '#audit/event.ts';
 import { qualifiedName } from '#crds/kinds.ts';
 import type { Identity } from '#policy/identity.ts';
 import type { SessionObserver } from '#session/observer.ts';
-import { type AdminServer, startAdmin } from './admin.ts';
+import type { AdminServer } from './admin.ts';
 import { loadCatalog } from './catalog-loader.ts';
 import { ClientAuthentication } from './client-authentication.ts';
 import type { ConnectionDependencies, GateState, ServerTls } from './connection-ports.ts';
 import { DatabaseAccess } from './database-access.ts';
 import { LiveGate } from './gate-state.ts';
 import { type ListenAddress, listenForClients } from './listener.ts';
-import type { Logger } from './log.ts';
+import { createEarlyObserver } from './early-observer.ts';
+import type { Log } from './log.ts';
 import { type ManifestsRead, readManifests } from './manifests.ts';
-import { createMetrics, type ProxyMetrics } from './metrics.ts';
+import type { ProxyMetrics } from './metrics.ts';
 import { watchManifests } from './watch-manifests.ts';
 import { assembleWorld, type ConnectionName, type World } from './world.ts';
 
@@ -31,7 +32,7 @@ export interface ProxyOptions {
   readonly admin?: { readonly host: string; readonly port: number };
   readonly tls?: ServerTls;
   readonly sink: AuditSink;
-  readonly log: Logger;
+  readonly log: Log;
   /** How often the database's catalog is looked at; default 30 s. */
   readonly catalogRefreshMs?: number;
 }
@@ -68,15 +69,17 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   if (world.kind !== 'assembled') throw new ManifestError(world.problems);
   checkExposure(options, world.world);
 
-  const metrics = createMetrics();
-  metrics.measureAudit(() => ({ spoolBytes: 0, lagSeconds: 0 }));
-  const gate = createGate(options, metrics);
+  const early = createEarlyObserver();
+  const loadedMetrics = new Promise<ProxyMetrics>((resolve) =>
+    setImmediate(() => resolve(loadMetrics(early.handOver))),
+  );
+  const gate = createGate(options, loadedMetrics);
   const authentication = new ClientAuthentication(options.identity, () => gate.world);
   const access = new DatabaseAccess({
     world: () => gate.world,
     failed: (error) => log.error({ sqlstate: error.sqlstate, detail: error.detail }, error.message),
   });
-  const dependencies = createDependencies({ options, gate, authentication, access, observer: metrics.observer });
+  const dependencies = createDependencies({ options, gate, authentication, access, observer: early.observer });
   sink.append([
     {
       phase: 'session',
@@ -90,7 +93,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   ]);
 
   const listener = await listenForClients(options.listen, dependencies);
-  const admin = await openAdmin(options, gate, metrics).catch(async (error: unknown) => {
+  const admin = await openAdmin(options, gate, loadedMetrics).catch(async (error: unknown) => {
     await listener.close(0);
     throw error;
   });
@@ -183,7 +186,7 @@ function faultOf(error: unknown): { readonly name: string; readonly stack: strin
   return { name: error.name, stack: stack.join('\n') };
 }
 
-function createGate(options: ProxyOptions, metrics: ProxyMetrics): LiveGate {
+function createGate(options: ProxyOptions, metrics: Promise<ProxyMetrics>): LiveGate {
   const { log, sink } = options;
   const record = (reason: string, generation: number, policies: readonly string[], detail?: string): void => {
     const event: AuditEvent = { phase: 'policy', timeMs: Date.now(), reason, policies, generation };
@@ -198,12 +201,12 @@ function createGate(options: ProxyOptions, metrics: ProxyMetrics): LiveGate {
       loaded: (generation, world) => {
         const policies = world.policies.map(qualifiedName);
         log.info({ generation, policies }, 'policies are in force');
-        metrics.bundleLoaded(generation, Date.now());
+        void metrics.then((loaded) => loaded.bundleLoaded(generation, Date.now()));
         record('loaded', generation, policies);
       },
       rejected: (problems, generation) => {
         log.error({ problems, generation }, 'the new policies are not valid; the last good ones stay in force');
-        metrics.bundleRejected();
+        void metrics.then((loaded) => loaded.bundleRejected());
         record('rejected', generation, [], problems.join('; '));
       },
       withdrawn: (generation) => {
@@ -215,7 +218,7 @@ function createGate(options: ProxyOptions, metrics: ProxyMetrics): LiveGate {
         if (warned.has(text)) return;
         if (warned.size > 1000) warned.clear();
         warned.add(text);
-        log.warn(text);
+        log.warn({}, text);
       },
     },
   });
@@ -223,6 +226,15 @@ function createGate(options: ProxyOptions, metrics: ProxyMetrics): LiveGate {
 
 function tcpAddress(bound: ListenAddress, asked: ProxyOptions['listen']): ProxyOptions['listen'] {
   return 'port' in bound ? bound : asked;
+}
+
+/** prom-client loads after the first connections can come in. */
+async function loadMetrics(handOver: (observer: SessionObserver) => void): Promise<ProxyMetrics> {
+  const { createMetrics } = await import('./metrics.ts');
+  const metrics = createMetrics();
+  metrics.measureAudit(() => ({ spoolBytes: 0, lagSeconds: 0 }));
+  handOver(metrics.observer);
+  return metrics;
 }
 
 type WorldOf =
@@ -274,13 +286,17 @@ function checkExposure(options: ProxyOptions, world: World): void {
 async function openAdmin(
   options: ProxyOptions,
   gate: LiveGate,
-  metrics: ProxyMetrics,
+  metrics: Promise<ProxyMetrics>,
 ): Promise<AdminServer | undefined> {
   if (options.admin === undefined) return undefined;
   const { host, port } = options.admin;
+  const { startAdmin } = await import('./admin.ts');
   return await startAdmin(host, port, {
     notReady: () => gate.notReady(),
-    metrics: async () => ({ contentType: metrics.registry.contentType, text: await metrics.registry.metrics() }),
+    metrics: async () => {
+      const { registry } = await metrics;
+      return { contentType: registry.contentType, text: await registry.metrics() };
+    },
   });
 }
 

@@ -8,7 +8,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import type { AuditSink } from '#audit/event.ts';
-import { openLog } from '#proxy/log.ts';
+import { silentLog } from '#proxy/log.ts';
 import { openServerTls } from '#proxy/server-tls.ts';
 import { type RunningProxy, startProxy } from '#proxy/start.ts';
 import { createAuthority } from '../certificates.ts';
@@ -59,7 +59,7 @@ beforeAll(async () => {
     listen: { host: '127.0.0.1', port: 0 },
     tls: await openServerTls(join(folder, 'tls.crt'), join(folder, 'tls.key')),
     sink,
-    log: openLog('silent'),
+    log: silentLog,
   });
   await proxy.ready();
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import type { AuditEvent, AuditSink } from '#audit/event.ts';
-import { openLog } from '#proxy/log.ts';
+import { silentLog } from '#proxy/log.ts';
 import { ManifestError, type ProxyOptions, type RunningProxy, startProxy } from '#proxy/start.ts';
 
 const database = 'proxy_test';
@@ -73,7 +73,7 @@ function options(changes: Partial<ProxyOptions> = {}): ProxyOptions {
     listen: { host: '127.0.0.1', port: 0 },
     admin: { host: '127.0.0.1', port: 0 },
     sink,
-    log: openLog('silent'),
+    log: silentLog,
     ...changes,
   };
 }
