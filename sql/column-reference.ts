@@ -73,7 +73,12 @@ function foundColumn(
   const { column, item } = found;
   if (column.unreadable !== undefined) unreadable(column, item, names, location);
   noteColumn(context, item, column);
-  if (column.replacement !== undefined) replaceColumn(column.replacement, node, location, context);
+  if (column.replacement !== undefined) {
+    // Inside a sub-query an unnamed output must keep the column's name: a scalar sub-select takes it from its own output.
+    const isNested = found.scope !== scope;
+    const named = `(SELECT ${column.replacement} AS ${quoteIdentifier(column.name)})`;
+    replaceColumn(isNested ? named : column.replacement, node, location, context);
+  }
   const level = found.scope;
   if (level.ungrouped !== undefined && level.aggregateDepth === 0 && item !== undefined) {
     level.ungrouped.push({ item, name: column.name, location });

@@ -9,7 +9,7 @@ import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import type { RelationView } from './relation-view.ts';
 import type { Context } from './statement-context.ts';
-import { asNode, isTree, stringField, treeField } from './tree-access.ts';
+import { asNode, numberField, stringField, treeField } from './tree-access.ts';
 import { noteSetColumn, targetName, type GrantedTarget, type WriteTarget } from './write-target.ts';
 
 /** A constraint, unique index or generated column as a set of column names, own or of a child or partition. */
@@ -199,7 +199,8 @@ function constantValue(node: Tree | undefined): string | undefined {
   if (constant === undefined) return undefined;
   const text = treeField(constant, 'sval');
   if (text !== undefined) return stringField(text, 'sval') ?? '';
-  if (isTree(constant['ival'])) return String(constant['ival']['ival'] ?? 0);
+  const integer = treeField(constant, 'ival');
+  if (integer !== undefined) return String(numberField(integer, 'ival') ?? 0);
   return stringField(treeField(constant, 'fval') ?? {}, 'fval');
 }
 

@@ -7,6 +7,7 @@ import { readCatalog } from '#proxy/catalog-source.ts';
 import type { SessionNames } from '#sql/access.ts';
 import { analyzeText } from '#sql/analyze.ts';
 import { indexCatalog, qualifiedKey } from '#sql/catalog.ts';
+import type { Facts } from '#sql/facts.ts';
 import { loadParser } from '#sql/parser.ts';
 import { type PostgresServer, startPostgres } from '#test/postgres.ts';
 import { BOT, sampleConnection, samplePolicy } from '#test/sample-policy.ts';
@@ -86,6 +87,7 @@ export interface WriteFixture {
   readonly run: (text: string, options?: RunOptions) => Promise<Outcome>;
   /** The text that the database would get, or the slug of the refusal. */
   readonly rewrite: (text: string, options?: RunOptions) => string;
+  readonly facts: (text: string) => Facts | undefined;
   /** The options with cursors over the table of customers. */
   readonly cursorsOver: (options: RunOptions | undefined) => RunOptions;
   readonly stop: () => Promise<void>;
@@ -119,11 +121,11 @@ export async function startWriteFixture(version: 18 | 15): Promise<WriteFixture>
   const client = new pg.Client({ connectionString: server.adminUrl() });
   await client.connect();
   await client.query(SCHEMA);
-  const data = await readCatalog(async (text) => {
-    const result = await client.query({
+  const data = await readCatalog(async (text): Promise<(string | null)[][]> => {
+    const result = await client.query<(string | null)[]>({
       text,
       rowMode: 'array',
-      types: { getTypeParser: () => (value: unknown) => value },
+      types: { getTypeParser: () => String },
     });
     return result.rows;
   });
@@ -200,6 +202,7 @@ export async function startWriteFixture(version: 18 | 15): Promise<WriteFixture>
       const { statement, sent } = analyze(text, options);
       return statement.kind === 'refused' ? `refused: ${statement.slug}` : sent;
     },
+    facts: (text) => analyze(text, {}).statement.facts,
     cursorsOver: (options = {}) => {
       const oid = catalog.relationByName.get(qualifiedKey('public', 'customers'))?.oid ?? 0;
       const cursors = [...(options.cursors ?? [])].map(
