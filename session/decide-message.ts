@@ -1,4 +1,4 @@
-import { Buffer } from 'node:buffer';
+import type { Buffer } from 'node:buffer';
 import type { Denial } from '#policy/decision.ts';
 import type { EffectivePolicy } from '#policy/effective-policy.ts';
 import { denialFor } from '#policy/reasons.ts';

@@ -347,9 +347,9 @@ export function fingerprintNames(names: SessionNames): string {
   if (known !== undefined) return known;
   const fingerprint = JSON.stringify([
     names.searchPath,
-    [...names.temporaryRelations.values()].map((relation) => [relation.name, relation.columns ?? null]).sort(),
-    [...names.cursors].map(([name, cursor]) => [name, cursor.generation, cursor.relationOids]).sort(),
-    [...names.preparedStatements].map(([name, p]) => [name, p.text, p.rewritten, p.generation]).sort(),
+    [...names.temporaryRelations.values()].map((relation) => [relation.name, relation.columns ?? null]),
+    [...names.cursors].map(([name, cursor]) => [name, cursor.generation, cursor.relationOids]),
+    [...names.preparedStatements].map(([name, p]) => [name, p.text, p.rewritten, p.generation]),
   ]);
   fingerprints.set(names, fingerprint);
   return fingerprint;

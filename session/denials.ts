@@ -1,4 +1,4 @@
-import { Buffer } from 'node:buffer';
+import type { Buffer } from 'node:buffer';
 import type { Denial } from '#policy/decision.ts';
 import { encodeDescribe, encodeQuery, encodeReadyForQuery } from '#wire/encode.ts';
 import { encodeGateError } from '#wire/error-response.ts';

@@ -10,7 +10,7 @@ const MAX_UNREAD_TEXT = 1024;
 export function recordAllowed(
   state: SessionState,
   sent: SentText,
-  parameters?: readonly (string | null)[] | undefined,
+  parameters?: readonly (string | null)[],
 ): readonly Run[] {
   const { plans, policy, observed, decision } = sent.hit.decided;
   const runs: Run[] = [];

@@ -1,4 +1,4 @@
-import { Buffer } from 'node:buffer';
+import type { Buffer } from 'node:buffer';
 import type { Redaction } from '#policy/effective-policy.ts';
 import type { FieldDescription } from '#wire/decode.ts';
 import { encodeCopyData } from '#wire/encode.ts';

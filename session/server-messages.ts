@@ -189,15 +189,14 @@ function onCopyIn(state: SessionState, entry: Entry, frame: FrameView): void {
   pass(state, entry, frame);
   state.front.copyIn = entry.kind === 'query' ? 'simple' : 'extended';
   // What the client sent before it saw this: the server ignores Sync until the COPY is over.
-  let index = 1;
-  for (let next = state.queue.at(index); next !== undefined; next = state.queue.at(index)) {
+  for (let next = state.queue.at(1); next !== undefined; next = state.queue.at(1)) {
     if (next.kind === 'copyEnd') {
-      state.queue.removeAt(index);
+      state.queue.removeAt(1);
       state.front.copyIn = 'none';
       return;
     }
     if (next.kind !== 'sync') throw new WireError('message not allowed during COPY');
-    state.queue.removeAt(index);
+    state.queue.removeAt(1);
   }
 }
 

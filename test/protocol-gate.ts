@@ -8,7 +8,7 @@ import type { AcceptedStatement, SessionEffect, TextPiece } from '#sql/analysis.
 import type { Denial, StatementDecision, TextDecision } from '#policy/decision.ts';
 import type { DecisionInput, EffectivePolicy } from '#policy/effective-policy.ts';
 import type { PolicyState } from '#proxy/connection-ports.ts';
-import { type ClientListener, listenForClients } from '#proxy/listener.ts';
+import { listenForClients } from '#proxy/listener.ts';
 import { connectUpstream, type UpstreamTarget } from '#proxy/upstream.ts';
 import { SILENT_OBSERVER } from '#session/observer.ts';
 
@@ -198,7 +198,7 @@ export async function startProtocolGate(options: ProtocolGateOptions): Promise<P
     writable: true,
     close: async () => {},
   };
-  let listener: ClientListener | undefined;
+  const closers: (() => Promise<void>)[] = [];
   const gate = {
     port: 0,
     events,
@@ -210,10 +210,10 @@ export async function startProtocolGate(options: ProtocolGateOptions): Promise<P
       for (const listen of listeners) listen();
     },
     close: async () => {
-      await listener?.close(200);
+      for (const close of closers) await close();
     },
   };
-  listener = await listenForClients(
+  const listener = await listenForClients(
     { host: '127.0.0.1', port: 0 },
     {
       authentication: { kind: 'workload', identity: gate.policy.identity },
@@ -246,6 +246,7 @@ export async function startProtocolGate(options: ProtocolGateOptions): Promise<P
       close: () => {},
     },
   );
+  closers.push(() => listener.close(200));
   if ('port' in listener.address) gate.port = listener.address.port;
   return gate;
 }

@@ -268,7 +268,11 @@ describe('results and errors of rewritten statements', () => {
     if (error === undefined) throw new Error('no answer');
     const fields = decodeErrorFields(error.bytes, 0, error.bytes.length);
     expect(fields.get('C')).toBe('42P01');
-    expect([..."SELECT 'é€😀', * FROM masked, nowhere"].slice(Number(fields.get('P')) - 1).join('')).toBe('nowhere');
+    expect(
+      Array.from("SELECT 'é€😀', * FROM masked, nowhere")
+        .slice(Number(fields.get('P')) - 1)
+        .join(''),
+    ).toBe('nowhere');
     session.close();
   });
 
