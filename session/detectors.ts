@@ -38,10 +38,14 @@ const EMAIL =
 const LONG_EMAIL =
   /[^\s@"'<>(),;:[\]{}]{1,64}@[\p{L}\p{N}][\p{L}\p{N}-]{0,62}(?:\.[\p{L}\p{N}][\p{L}\p{N}-]{0,62}){1,8}/gu;
 
+/** What the mask method `Email` gives (`a***@example.com`): masked already, no address. */
+const MASKED_EMAIL = /^[^\s@]\*\*\*@/u;
+
 function redactEmails(text: string): string {
   if (!text.includes('@')) return text;
   const replacement = replacementOf('EmailAddress');
-  return text.replace(EMAIL, replacement).replace(LONG_EMAIL, replacement);
+  const redact = (found: string): string => (MASKED_EMAIL.test(found) ? found : replacement);
+  return text.replace(EMAIL, redact).replace(LONG_EMAIL, redact);
 }
 
 const CARD = /(?<![0-9])[2-6](?:[ -]?[0-9]){11,18}(?![0-9])/g;

@@ -43,6 +43,8 @@ const text = (value: string, typeOid = 25, format = 0): string =>
 describe('content redaction', () => {
   test.each([
     ['mail a.b+c@example.com now', 'mail [redacted:EmailAddress] now'],
+    ['masked at read already: a***@example.com', 'masked at read already: a***@example.com'],
+    ['no mask: ab***@example.com', 'no mask: [redacted:EmailAddress]'],
     ['card 4111 1111 1111 1111.', 'card [redacted:CreditCard].'],
     ['ssn 536-22-8726', 'ssn [redacted:UsSsn]'],
     ['iban DE89 3704 0044 0532 0130 00 paid', 'iban [redacted:Iban] paid'],
