@@ -1,6 +1,8 @@
 /** The program `postern`. Each command is a module of its own, loaded when it is asked for. Exit codes: 0, 1 failed, 2 usage. */
 import { Command, CommanderError } from 'commander';
 import { collect, UsageError } from './arguments.ts';
+import type { CheckArguments } from './check.ts';
+import type { ProxyArguments } from './proxy.ts';
 import { version } from './version.ts';
 
 const program = new Command('postern')
@@ -34,7 +36,7 @@ withIdentity(addCommand('proxy'))
   .option('--tls-key <file>', 'its key in PEM')
   .option('--audit-file <file>', 'where audit records go; without it they go to stdout')
   .option('--admin <host:port>', 'where /livez, /readyz and /metrics are served', '127.0.0.1:19464')
-  .action(async (options) => {
+  .action(async (options: ProxyArguments) => {
     const { runProxy } = await import('./proxy.ts');
     process.exitCode = await runProxy(options);
   });
@@ -43,7 +45,7 @@ withIdentity(addCommand('check'))
   .description('Decide one SQL text as the gate would: exit 0 allowed, 3 denied, 4 needs approval.')
   .argument('<sql>', 'the statement')
   .option('--json', 'print JSON')
-  .action(async (sql: string, options) => {
+  .action(async (sql: string, options: CheckArguments) => {
     const { runCheck } = await import('./check.ts');
     process.exitCode = await runCheck(sql, options);
   });
@@ -53,7 +55,7 @@ addCommand('demo')
     'Start a database with sample data, the gate and a scripted agent; show what was allowed, masked and denied.',
   )
   .option('--once', 'exit when the script has run')
-  .action(async (options) => {
+  .action(async (options: { readonly once?: boolean }) => {
     const { runDemo } = await import('./demo.ts');
     process.exitCode = await runDemo(options);
   });
@@ -65,7 +67,7 @@ addCommand('verify')
   .argument('<source>', 'a file or folder of records')
   .option('--open', 'accept a chain whose process still runs')
   .option('--json', 'print JSON')
-  .action(async (source: string, options) => {
+  .action(async (source: string, options: { readonly open?: boolean; readonly json?: boolean }) => {
     const { runVerify } = await import('./verify.ts');
     process.exitCode = await runVerify(source, options);
   });

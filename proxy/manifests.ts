@@ -105,7 +105,7 @@ function offsetOf(document: YamlDocument, path: string): number | undefined {
       true,
     );
     if (typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range)) {
-      const [offset] = node.range;
+      const offset: unknown = node.range[0];
       if (typeof offset === 'number') return offset;
     }
   }
