@@ -77,7 +77,7 @@ async function comparisons(server: PostgresServer): Promise<void> {
       const required = keep(await startGate(server, { name: 'Postern, audit required', auditRequired: true }));
       const options = quick
         ? { rounds: 1, seconds: 1, clients: [1, 8] }
-        : { rounds: 5, seconds: 4, clients: [1, 8, 32] };
+        : { rounds: 5, seconds: 3, clients: [1, 8, 32] };
       return measurePgbench([direct, bouncer, gate, required], options);
     });
     await section('bulk', async () => {
