@@ -109,21 +109,28 @@ function currentOf(node: Tree, target: WriteTarget, context: Context): void {
     refuse('cursor_not_allowed', { subject: name, advice: 'it does not read the table that is to be written' });
 }
 
-/** WHERE of UPDATE and DELETE: behind the row filter, conjuncts that may leak inside of CASE. */
-export function walkWhere(content: Tree, target: WriteTarget, scope: Scope, context: Context): void {
+/**
+ * WHERE of UPDATE and DELETE: behind the row filter, conjuncts that may leak inside of CASE. Answers whether the filter stands there: to
+ * `CURRENT OF` nothing can be added, and the row may have left the filter since it was fetched.
+ */
+export function walkWhere(content: Tree, target: WriteTarget, scope: Scope, context: Context): boolean {
   const where = treeField(content, 'whereClause');
   const filter = target.kind === 'granted' ? target.filter : undefined;
   context.facts.hasWhere = where !== undefined;
   if (where === undefined) {
     if (filter !== undefined) addWhere(content, target, filter, context);
-    return;
+    return true;
   }
   const cursor = asNode(where, 'CurrentOfExpr');
-  if (cursor !== undefined) return currentOf(cursor, target, context);
+  if (cursor !== undefined) {
+    currentOf(cursor, target, context);
+    return filter === undefined;
+  }
   walkConjuncts(where, scope, context, WHERE);
-  if (filter === undefined) return;
+  if (filter === undefined) return true;
   const range = textRange(context.source, clauseRange(context.source, where, WHERE.opening, WHERE.ending));
   context.deferred.push(() => wrapNode(where, range, (inner) => `${filter} AND (${inner})`, context));
+  return true;
 }
 
 function addWhere(content: Tree, target: WriteTarget, filter: string, context: Context): void {

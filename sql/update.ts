@@ -67,10 +67,14 @@ export function processUpdate(
   const others = enter(content, 'fromClause', target, scope, context);
   const rules = target.kind === 'granted' ? columnRules(target, context) : [];
   const set = walkSetList(listField(content, 'targetList'), target, rules, scope, context);
-  walkWhere(content, target, scope, context);
+  const filtered = walkWhere(content, target, scope, context);
   const check =
     target.kind === 'granted'
-      ? rowCheck(target, mayLeaveFilter(target, set, context), foreignKeyChecks(rules, set, false, context))
+      ? rowCheck(
+          target,
+          !filtered || mayLeaveFilter(target, set, context),
+          foreignKeyChecks(rules, set, false, context),
+        )
       : undefined;
   return processReturning(content, { target, scope, others, targetLast: false, check, level }, context);
 }
@@ -85,6 +89,7 @@ export function processDelete(
   const scope = writeScope(content, parent, context);
   const target = resolveTarget(targetRange(content), ['Delete'], context);
   const others = enter(content, 'usingClause', target, scope, context);
-  walkWhere(content, target, scope, context);
-  return processReturning(content, { target, scope, others, targetLast: false, check: undefined, level }, context);
+  const filtered = walkWhere(content, target, scope, context);
+  const check = target.kind === 'granted' ? rowCheck(target, !filtered, []) : undefined;
+  return processReturning(content, { target, scope, others, targetLast: false, check, level }, context);
 }

@@ -322,6 +322,24 @@ const UPDATES: readonly WriteCase[] = [
     },
   },
   {
+    name: 'but not on a row that has left the filter since',
+    sql: "UPDATE customers SET name = 'x' WHERE CURRENT OF c RETURNING name",
+    expected: OUTSIDE,
+    options: {
+      cursors: new Map([['c', { generation: 1, relationOids: [] }]]),
+      before: 'DECLARE c CURSOR FOR SELECT id FROM customers WHERE id = 3; FETCH c',
+    },
+  },
+  {
+    name: 'nor to delete it',
+    sql: 'DELETE FROM customers WHERE CURRENT OF c',
+    expected: OUTSIDE,
+    options: {
+      cursors: new Map([['c', { generation: 1, relationOids: [] }]]),
+      before: 'DECLARE c CURSOR FOR SELECT id FROM customers WHERE id = 3; FETCH c',
+    },
+  },
+  {
     name: 'a cursor of an older policy may not',
     sql: "UPDATE customers SET name = 'x' WHERE CURRENT OF c",
     expected: refused('cursor_not_allowed'),
