@@ -17,7 +17,7 @@ import { bindPortal, executePortal, parseStatement, renewStatement } from './ext
 import { applyEffects, forwardText, type FrameView, rateDenial, withinRate } from './forward.ts';
 import { recordAllowed } from './records.ts';
 import { endTransaction } from './session-names.ts';
-import { expectReply, type SentText, type SessionState } from './session-state.ts';
+import { changePortal, changeStatement, expectReply, type SentText, type SessionState } from './session-state.ts';
 
 /** Handles one message. False: it has to wait; the same message is offered again when `state.stalled` is cleared. Throws WireError. */
 export function handleClientMessage(state: SessionState, frame: FrameView): boolean {
@@ -176,14 +176,7 @@ function onClose(state: SessionState, frame: FrameView): void {
   const { target, name } = decodeTarget(buffer, start, end);
   state.toServer.pass(buffer, start, end);
   state.front.unsynced = true;
-  if (target === 'statement') {
-    const undo = { kind: 'statement', name, before: state.statements.get(name) } as const;
-    state.statements.delete(name);
-    expectReply(state, { kind: 'close', undo });
-    return;
-  }
-  const undo = { kind: 'portal', name, before: state.portals.get(name) } as const;
-  state.portals.delete(name);
+  const undo = target === 'statement' ? changeStatement(state, name, undefined) : changePortal(state, name, undefined);
   expectReply(state, { kind: 'close', undo });
 }
 

@@ -3,7 +3,7 @@ import type { Denial } from '#policy/decision.ts';
 import { encodeDescribe, encodeQuery, encodeReadyForQuery } from '#wire/encode.ts';
 import { encodeGateError } from '#wire/error-response.ts';
 import { TRANSACTION_STATUS } from '#wire/messages.ts';
-import { expectReply, type SessionState, type Undo } from './session-state.ts';
+import { changeStatement, expectReply, type SessionState, type Undo } from './session-state.ts';
 
 /** A denial as the agent gets it. */
 export function encodeDenial(denial: Denial): Buffer {
@@ -54,9 +54,7 @@ export function denyExtended(state: SessionState, denial: Denial, undo?: Undo): 
 
 /** Takes the unnamed statement out of the table, as a Parse or Query that fails does in the server. */
 export function forgetUnnamed(state: SessionState): Undo {
-  const before = state.statements.get('');
-  state.statements.delete('');
-  return { kind: 'statement', name: '', before };
+  return changeStatement(state, '', undefined);
 }
 
 /** As the server itself answers where a statement or portal is not there. */

@@ -10,6 +10,8 @@ import { denyExtended } from './denials.ts';
 import { applyEffects, type FrameView, rateDenial, withinRate } from './forward.ts';
 import { recordAllowed } from './records.ts';
 import {
+  changePortal,
+  changeStatement,
   expectReply,
   type Portal,
   type PreparedStatement,
@@ -38,8 +40,7 @@ export function parseStatement(state: SessionState, message: ParseMessage, sent:
     pendingRuns: recordAllowed(state, sent),
     lost: false,
   };
-  const undo = { kind: 'statement', name, before: state.statements.get(name) } as const;
-  state.statements.set(name, statement);
+  const undo = changeStatement(state, name, statement);
   state.front.unsynced = true;
   expectReply(state, { kind: 'parse', sent, undo });
   return true;
@@ -121,8 +122,7 @@ export function bindPortal(
     rows: 0,
     bytes: 0,
   };
-  const undo = { kind: 'portal', name: bind.portal, before: state.portals.get(bind.portal) } as const;
-  state.portals.set(bind.portal, portal);
+  const undo = changePortal(state, bind.portal, portal);
   const stripped = sent.hit.decided.plans[0]?.shape.strippedColumns ?? 0;
   if (stripped > 0 && bind.resultFormats.length > 1) {
     // A list of formats must name the columns added by the gate too: as text.

@@ -88,10 +88,16 @@ export interface Portal {
 
 export type EntryKind = 'query' | 'parse' | 'bind' | 'describe' | 'execute' | 'close' | 'sync' | 'copyEnd';
 
+/** A change of one entry of a table. `before` follows when a change before it is taken back. */
+export interface Change<V> {
+  before: V | undefined;
+  readonly after: V | undefined;
+}
+
 /** How to take back a change of the statement or portal table. */
 export type Undo =
-  | { readonly kind: 'statement'; readonly name: string; readonly before: PreparedStatement | undefined }
-  | { readonly kind: 'portal'; readonly name: string; readonly before: Portal | undefined }
+  | { readonly kind: 'statement'; readonly name: string; readonly change: Change<PreparedStatement> }
+  | { readonly kind: 'portal'; readonly name: string; readonly change: Change<Portal> }
   | { readonly kind: 'lost'; readonly statement: PreparedStatement }
   | {
       readonly kind: 'tables';
@@ -333,8 +339,9 @@ export function undoEntry(state: SessionState, entry: Entry): void {
   else if (undo.kind === 'tables') {
     replaceAll(state.statements, undo.statements);
     replaceAll(state.portals, undo.portals);
-  } else if (undo.kind === 'statement') putBack(state.statements, undo.name, undo.before);
-  else putBack(state.portals, undo.name, undo.before);
+  } else if (undo.kind === 'statement') {
+    if (!putBack(state.statements, undo.name, undo.change)) passBack(state, undo);
+  } else if (!putBack(state.portals, undo.name, undo.change)) passBack(state, undo);
 }
 
 function replaceAll<V>(map: Map<string, V>, before: ReadonlyMap<string, V>): void {
@@ -342,9 +349,37 @@ function replaceAll<V>(map: Map<string, V>, before: ReadonlyMap<string, V>): voi
   for (const [name, value] of before) map.set(name, value);
 }
 
-function putBack<V>(map: Map<string, V>, name: string, before: V | undefined): void {
-  if (before === undefined) map.delete(name);
-  else map.set(name, before);
+/** False: the entry has been changed again since, by a message that stands. */
+function putBack<V>(map: Map<string, V>, name: string, change: Change<V>): boolean {
+  if (map.get(name) !== change.after) return false;
+  if (change.before === undefined) map.delete(name);
+  else map.set(name, change.before);
+  return true;
+}
+
+/** The change that came next must, if it is taken back in turn, give back what was there before this one. */
+function passBack(state: SessionState, undone: Extract<Undo, { kind: 'statement' | 'portal' }>): void {
+  for (const { undo } of state.queue) {
+    if (undo?.kind !== undone.kind || undo.name !== undone.name || undo.change.before !== undone.change.after) continue;
+    Object.assign(undo.change, { before: undone.change.before });
+    return;
+  }
+}
+
+/** Changes an entry of the statement table; the answer takes it back. */
+export function changeStatement(state: SessionState, name: string, after: PreparedStatement | undefined): Undo {
+  const change = { before: state.statements.get(name), after };
+  if (after === undefined) state.statements.delete(name);
+  else state.statements.set(name, after);
+  return { kind: 'statement', name, change };
+}
+
+/** The same for portals. */
+export function changePortal(state: SessionState, name: string, after: Portal | undefined): Undo {
+  const change = { before: state.portals.get(name), after };
+  if (after === undefined) state.portals.delete(name);
+  else state.portals.set(name, after);
+  return { kind: 'portal', name, change };
 }
 
 /** Ends the session with an error of the gate's own. The first end counts. */

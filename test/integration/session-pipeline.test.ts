@@ -124,6 +124,20 @@ describe('pipelines', () => {
     session.close();
   });
 
+  test('what fails takes back only its own change, not that of a later message', async () => {
+    const session = await RawSession.open(gate.port);
+    const answer = await session.ask(
+      2,
+      encodeParse('', 'SELECT nope', []),
+      encodeSync(),
+      encodeParse('', 'SELECT 1', []),
+      encodeSync(),
+    );
+    expect(answer).toEqual(['E 42703', 'Z I', '1', 'Z I']);
+    expect(await session.ask(1, encodeDescribe('statement', ''), encodeSync())).toEqual(['t', 'T', 'Z I']);
+    session.close();
+  });
+
   test('several simple queries in one write, one denied inside a block', async () => {
     const session = await RawSession.open(gate.port);
     const answer = await session.ask(
