@@ -38,7 +38,7 @@ export interface LiveGateOptions {
 const defaultRefreshMs = 30_000;
 const firstRetryMs = 250;
 const maxRetryMs = 10_000;
-const askedRefreshMs = 1000;
+const askedRefreshMs = 2000;
 
 /** The state of one connection; `close` ends its timers. */
 export class LiveGate implements GateState {
@@ -47,6 +47,7 @@ export class LiveGate implements GateState {
   readonly #closing = new AbortController();
   #world: World | undefined;
   #withdrawn = false;
+  #isUnfit = false;
   #catalog: LoadedCatalog | undefined;
   #generation = 0;
   /** By object for the sessions' hot path, by value for new ones. Both start empty with every generation. */
@@ -75,7 +76,8 @@ export class LiveGate implements GateState {
 
   /** `undefined`: policies and catalog are loaded. */
   notReady(): string | undefined {
-    return this.#isReady() ? undefined : this.#reason;
+    if (!this.#isReady()) return this.#reason;
+    return this.#isUnfit ? 'the policies do not fit the database' : undefined;
   }
 
   current(identity: Identity): PolicyState {
@@ -115,6 +117,7 @@ export class LiveGate implements GateState {
     for (const warning of world.warnings) this.#options.events.warned(warning);
     this.#world = world;
     this.#withdrawn = false;
+    this.#isUnfit = false;
     if (!isSameDatabase) this.#catalog = undefined;
     this.#reason = 'the catalog of the database is not loaded yet';
     this.#change();
@@ -137,7 +140,7 @@ export class LiveGate implements GateState {
     this.#options.events.withdrawn(this.#generation);
   }
 
-  /** A statement named a relation that the snapshot does not have: looks at the database, at most once a second. */
+  /** A statement named a relation that the snapshot does not have: looks at the database, at most every two seconds. */
   askForRefresh(): void {
     if (performance.now() - this.#lastLookMs >= askedRefreshMs) void this.refresh();
   }
@@ -169,6 +172,8 @@ export class LiveGate implements GateState {
       if (loaded === this.#catalog) return;
       this.#catalog = loaded;
       this.#change();
+      this.#isUnfit = this.#options.expected.map((identity) => this.#fits(identity)).includes(false);
+      if (this.#isUnfit) return;
       this.#options.events.loaded(this.#generation, world);
     } catch (cause) {
       if (this.#closing.signal.aborted) return;
@@ -223,6 +228,12 @@ export class LiveGate implements GateState {
         this.#options.events.rejected(result.problems.map(formatProblem), generation);
         return notReady(`the policies of ${qualifiedName(connection)} do not fit the database`);
     }
+  }
+
+  /** Evaluates, so that policies that do not fit are reported when the catalog is known and not at the first connection. */
+  #fits(identity: Identity): boolean {
+    const state = this.current(identity);
+    return state.kind === 'ready' || state.ends;
   }
 
   /** What is wrong with new policies for the identities that are known, over the catalog that is known. */

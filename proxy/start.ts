@@ -99,7 +99,9 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   });
   const loading = gate.take(world.world);
   const watcher = watchManifests(options.manifests, read.fingerprint, async (next) => {
-    await reload(next, { options, gate, access, fallbackMaskKey });
+    const result = worldOf(next, connection, fallbackMaskKey);
+    void loadedMetrics.then((metrics) => metrics.credentialRefresh(result.kind === 'assembled' ? 'ok' : 'error'));
+    await reload(result, { options, gate, access });
   });
   const heartbeat = setInterval(() => {
     sink.append([{ phase: 'heartbeat', timeMs: Date.now(), sessions: listener.connectionCount }]);
@@ -205,7 +207,7 @@ function createGate(options: ProxyOptions, metrics: Promise<ProxyMetrics>): Live
         record('loaded', generation, policies);
       },
       rejected: (problems, generation) => {
-        log.error({ problems, generation }, 'the new policies are not valid; the last good ones stay in force');
+        log.error({ problems, generation }, 'policies are not valid; the last good ones, if any, stay in force');
         void metrics.then((loaded) => loaded.bundleRejected());
         record('rejected', generation, [], problems.join('; '));
       },
@@ -251,11 +253,9 @@ interface Reloading {
   readonly options: ProxyOptions;
   readonly gate: LiveGate;
   readonly access: DatabaseAccess;
-  readonly fallbackMaskKey: Uint8Array;
 }
 
-async function reload(read: ManifestsRead, { options, gate, access, fallbackMaskKey }: Reloading): Promise<void> {
-  const result = worldOf(read, options.connection, fallbackMaskKey);
+async function reload(result: WorldOf, { options, gate, access }: Reloading): Promise<void> {
   if (result.kind !== 'assembled') {
     if (result.kind === 'absent') gate.withdraw();
     else gate.reject(result.problems);

@@ -288,6 +288,21 @@ describe('the database', () => {
   });
 });
 
+test('policies that do not fit the database let nobody in, and /readyz says why', async () => {
+  await proxy.close(100);
+  await write({
+    'policy.yaml': policy('{ name: public.customers, mask: [{ columns: [id], with: { method: Hash } }] }'),
+  });
+  proxy = await startProxy(options());
+  const expected = '503 not ready: the policies do not fit the database\n';
+  await expect.poll(() => get('/readyz'), { timeout: 3000 }).toBe(expected);
+  await expect(agent()).rejects.toMatchObject({ code: '57P03' });
+  const rejected = events.find((event) => event.phase === 'policy' && event.reason === 'rejected');
+  expect(JSON.stringify(rejected)).toContain('data/support: spec.tables[0]');
+  await write({ 'policy.yaml': policy(masked) });
+  await expect.poll(() => get('/readyz'), { timeout: 5000 }).toBe('200 ok\n');
+});
+
 describe('what does not start', () => {
   test('manifests with faults, each named', async () => {
     await write({ 'policy.yaml': policy(masked, '  limitz: {}') });
