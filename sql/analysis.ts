@@ -69,6 +69,8 @@ export interface AcceptedStatement {
   /** Touches a governed relation: server errors lose DETAIL and values. */
   readonly governed: boolean;
   readonly copy?: 'in' | 'out';
+  /** PREPARE only: what holds for each EXECUTE of it. */
+  readonly executed?: { readonly checks: readonly AddedCheck[]; readonly shape: ResultShape };
 }
 
 export type StatementAnalysis = AcceptedStatement | (Refusal & { readonly facts?: Facts });

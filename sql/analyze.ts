@@ -3,7 +3,14 @@
  * outside of the input, save caches of parsed fragments.
  */
 import type { Access } from './access.ts';
-import type { AcceptedStatement, AnalysisInput, StatementAnalysis, TextAnalysis, TextPiece } from './analysis.ts';
+import type {
+  AcceptedStatement,
+  AnalysisInput,
+  ResultShape,
+  StatementAnalysis,
+  TextAnalysis,
+  TextPiece,
+} from './analysis.ts';
 import type { CatalogSnapshot } from './catalog.ts';
 import { commandTag } from './command-tags.ts';
 import type { Facts } from './facts.ts';
@@ -158,6 +165,12 @@ function accept(context: Context, pieces: readonly TextPiece[]): AcceptedStateme
       rewritten: printPieces(pieces, source.text),
     });
   }
+  const isPrepared = context.prepared !== undefined;
+  const shape: ResultShape = {
+    strippedColumns: context.strippedColumns,
+    hidesRows: context.hidesRows,
+    ...(context.explain === undefined ? {} : { explain: context.explain }),
+  };
   return {
     kind: 'accepted',
     facts: factsOf(context),
@@ -166,12 +179,9 @@ function accept(context: Context, pieces: readonly TextPiece[]): AcceptedStateme
     pieces,
     rewritten: context.edits.length > 0,
     effects,
-    checks: context.prepared === undefined ? context.checks : [],
-    shape: {
-      strippedColumns: context.prepared === undefined ? context.strippedColumns : 0,
-      hidesRows: context.prepared === undefined && context.hidesRows,
-      ...(context.explain === undefined ? {} : { explain: context.explain }),
-    },
+    checks: isPrepared ? [] : context.checks,
+    shape: isPrepared ? { strippedColumns: 0, hidesRows: false } : shape,
+    ...(isPrepared ? { executed: { checks: context.checks, shape } } : {}),
     governed: context.governed,
     ...(context.copy === undefined ? {} : { copy: context.copy }),
   };

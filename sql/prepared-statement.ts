@@ -50,7 +50,8 @@ export function executePrepared(content: Tree, context: Context): void {
   for (const filtered of statement.facts.rowFilters) context.rowFilters.add(filtered);
   for (const nested of statement.facts.nested) context.nestedFacts.push(nested);
   context.governed ||= statement.governed;
-  context.strippedColumns = statement.shape.strippedColumns;
-  context.hidesRows = statement.shape.hidesRows;
-  context.checks.push(...statement.checks);
+  const { shape, checks } = statement.executed ?? statement;
+  context.strippedColumns = shape.strippedColumns;
+  context.hidesRows = shape.hidesRows;
+  context.checks.push(...checks);
 }

@@ -91,13 +91,15 @@ function foreignKeyCondition(check: ForeignKeyCheck, target: GrantedTarget, cont
   const relation = context.input.catalog.relationByOid.get(foreign.oid);
   const view = seesReferenced(foreign, context);
   if (relation === undefined || view === undefined) return undefined;
-  const alias = quoteIdentifier(freshName(context, 'parent'));
+  // Its own name where that is free: EXPLAIN shows it.
+  const name = relation.name === target.alias ? freshName(context, 'parent') : relation.name;
+  const alias = quoteIdentifier(name);
   const own = quoteIdentifier(target.alias);
   const filter = printFilter(view, alias) ?? 'true';
   const columns = rule.columns.map((column) => `${own}.${quoteIdentifier(column)}`);
   const keys = foreign.columns.map((attnum, i) => {
-    const name = relation.columns.find((column) => column.attnum === attnum)?.name ?? '';
-    return `${alias}.${quoteIdentifier(name)} = ${columns[i] ?? 'NULL'}`;
+    const key = relation.columns.find((column) => column.attnum === attnum)?.name ?? '';
+    return `${alias}.${quoteIdentifier(key)} = ${columns[i] ?? 'NULL'}`;
   });
   const from = `FROM ${quoteQualified(relation.schema, relation.name)} AS ${alias} WHERE ${keys.join(' AND ')}`;
   const newRows = insertedInto.get(context)?.has(foreign.oid) === true && context.input.access.chosenKeys === 'Allow';
