@@ -311,13 +311,14 @@ export class Connection {
   #onClientGone(): void {
     if (this.#isOver) return;
     const upstream = this.#upstream;
-    if (upstream !== undefined && this.#session?.isQuiet === false) void upstream.cancel();
+    const session = this.#session;
+    if (upstream !== undefined && session?.isQuiet === false && !session.isTerminating) void upstream.cancel();
     this.#end('08006');
   }
 
   /** Before the session has begun. */
   #refuse(denial: Denial): void {
-    const { records, dependencies } = this.#runtime;
+    const { records } = this.#runtime;
     const identity = this.#identity;
     const context = identity === undefined ? undefined : (this.#context ?? this.#describe(identity, undefined));
     records.append([
@@ -331,7 +332,6 @@ export class Connection {
         generation: 0,
       },
     ]);
-    dependencies.observer.statement('refused', '', '');
     this.#context = undefined;
     refuseClient(this.#client, denial);
     this.#finish(denial.sqlstate);

@@ -23,6 +23,7 @@ import { changePortal, changeStatement, expectReply, type SentText, type Session
 export function handleClientMessage(state: SessionState, frame: FrameView): boolean {
   const { tag, buffer, start, end } = frame;
   const { front } = state;
+  if (state.isTerminating) return true;
   if (front.skipping && tag !== FRONTEND.sync && tag !== FRONTEND.terminate) return true;
   if (front.copyIn !== 'none' && !COPY_IN_TAGS.has(tag)) throw new WireError('message not allowed during COPY');
   switch (tag) {
@@ -57,7 +58,8 @@ export function handleClientMessage(state: SessionState, frame: FrameView): bool
       onCopyEnd(state, buffer, start, end);
       return true;
     case FRONTEND.terminate:
-      state.end ??= { kind: 'client' };
+      state.isTerminating = true;
+      if (state.queue.length === 0) state.end ??= { kind: 'client' };
       return true;
     default:
       throw new WireError('message type not allowed');

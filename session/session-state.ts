@@ -193,6 +193,8 @@ export interface SessionState {
   /** Content redaction of the result at hand, where the policy asks for it. */
   rowRedactor: RowRedactor | undefined;
   copyRedaction: CopyRedaction | undefined;
+  /** The client has said goodbye; what it asked for before is still answered. */
+  isTerminating: boolean;
   end: SessionEnd | undefined;
 }
 
@@ -278,6 +280,7 @@ export function createSessionState(options: {
     reportedSearchPath: undefined,
     rowRedactor: undefined,
     copyRedaction: undefined,
+    isTerminating: false,
     end: undefined,
   };
 }

@@ -72,6 +72,11 @@ export class Session {
     return this.#state.stalled !== undefined;
   }
 
+  /** The client has said goodbye: when it closes now, nothing is cancelled. */
+  get isTerminating(): boolean {
+    return this.#state.isTerminating;
+  }
+
   /** Bytes of the client that are kept. */
   get pendingBytes(): number {
     return this.#client.pendingBytes;
@@ -101,6 +106,7 @@ export class Session {
       server.push(chunk);
       while (state.end === undefined && server.next()) handleServerMessage(state, server);
       if (state.stalled === 'barrier' && state.queue.length === 0) this.#resume();
+      if (state.isTerminating && state.queue.length === 0) state.end ??= { kind: 'client' };
     } catch (error) {
       this.#onBreach(error);
     }
@@ -212,8 +218,8 @@ export class Session {
     if (events.length === 0) return;
     state.events = [];
     if (this.#ports.appendDecisions(events) || !this.#ports.audit.required) return;
-    const end = state.end;
-    const { stalled } = state;
+    const { end, stalled } = state;
+    state.isTerminating = false;
     this.#restore(checkpoint);
     state.auditDown = true;
     for (const frame of this.#batch) {
