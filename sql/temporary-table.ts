@@ -1,4 +1,5 @@
 /** The session's own temporary tables: CREATE TEMPORARY TABLE [AS], SELECT INTO TEMP, DROP, TRUNCATE. */
+import { qualifiedKey } from './catalog.ts';
 import { walkExpression } from './walk.ts';
 import { processQuery, type QueryInfo, withNestedFacts } from './query-info.ts';
 import { quoteQualified } from './identifiers.ts';
@@ -13,6 +14,21 @@ import { resolveTypeName } from './type-cast.ts';
 
 const PERMISSION = 'CREATE TEMPORARY TABLE';
 
+/**
+ * Its row type would stand before the type of that name wherever the agent writes it without a schema, whatever the search path. Row types
+ * of tables do not count: no cast may name them, and the answer must not tell which tables exist.
+ */
+function isTypeName(name: string, context: Context): boolean {
+  const { catalog, access } = context.input;
+  return ['pg_catalog', ...access.schemas].some((schema) =>
+    [name, `_${name}`].some((candidate) => {
+      const type = catalog.typeByName.get(qualifiedKey(schema, candidate));
+      const element = type?.category === 'A' ? catalog.typeByOid.get(type.elementOid) : type;
+      return element !== undefined && element.kind !== 'c';
+    }),
+  );
+}
+
 /** Name of the temporary table that a statement makes; any other kind of table is refused. */
 function temporaryName(relation: Tree | undefined, tag: string, context: Context): string {
   const name = relation === undefined ? undefined : stringField(relation, 'relname');
@@ -24,6 +40,9 @@ function temporaryName(relation: Tree | undefined, tag: string, context: Context
   if (name === undefined || !(temporary || schema === 'pg_temp'))
     return refuse('statement_not_allowed', { subject: tag });
   if (!context.input.access.allowedCommands.has(PERMISSION)) refuse('statement_not_allowed', { subject: PERMISSION });
+  if (isTypeName(name, context)) {
+    refuse('statement_not_allowed', { subject: `${tag} ${name}`, advice: 'a type has that name; choose another' });
+  }
   if (/^(?:pg_|postern_)/.test(name))
     refuse('statement_not_allowed', {
       subject: `${tag} ${name}`,
