@@ -1,5 +1,6 @@
 /** ColumnRef: names resolved level by level, schema-qualified ones shortened where a sub-select took the relation's place. */
-import { LITERAL_UNKNOWN_TYPE, type ExpressionInfo } from './walk.ts';
+import { judgeAttribute } from './attribute.ts';
+import type { ExpressionInfo } from './walk.ts';
 import { nameRange, textRange } from './extents.ts';
 import { displayName, displayQualified, quoteIdentifier } from './identifiers.ts';
 import { parseExpression, type Tree } from './parser.ts';
@@ -16,6 +17,12 @@ import {
 } from './scope.ts';
 import { become, replaceText, type Context } from './statement-context.ts';
 import { asNode, listField, locationOf, nameList } from './tree-access.ts';
+
+/** Marks every query between a reference and the level that it reads. */
+function noteCorrelation(from: Scope, found: Scope): void {
+  for (let level: Scope | undefined = from; level !== undefined && level !== found; level = level.parent)
+    if (level.traits !== found.traits) level.traits.correlated = true;
+}
 
 /** Remembers guards that belong to levels outside of this one, for the sub-select's own answer. */
 export function noteOuterGuards(scope: Scope, guards: readonly Guard[]): void {
@@ -80,6 +87,7 @@ function foundColumn(
     replaceColumn(isNested ? named : column.replacement, node, location, context);
   }
   const level = found.scope;
+  noteCorrelation(scope, level);
   if (level.ungrouped !== undefined && level.aggregateDepth === 0 && item !== undefined) {
     level.ungrouped.push({ item, name: column.name, location });
   }
@@ -99,6 +107,19 @@ function replaceColumn(replacement: string, node: Tree, location: number, contex
     replaceText(context, textRange(context.source, nameRange(context.source, location)), replacement);
     become(node, parseExpression(replacement));
   });
+}
+
+/** `(c).name` of a row in FROM: the column `name`, if the row has one. `undefined`: something else. */
+export function readField(reference: Tree, field: string, scope: Scope, context: Context): ExpressionInfo | undefined {
+  const names = nameList(reference, 'fields');
+  const [name] = names;
+  if (names.length !== 1 || name === undefined || listField(reference, 'fields').length !== 1) return undefined;
+  const found = resolveColumn(scope, name);
+  if (found.kind !== 'item' || found.item.isTarget === true) return undefined;
+  const column = found.item.columns.find((one) => one.name === field);
+  if (column === undefined) return undefined;
+  const asColumn = { kind: 'column', column, item: found.item, scope: found.scope } as const;
+  return foundColumn(asColumn, scope, context, locationOf(reference), [name, field], reference);
 }
 
 /** A reference to a whole row; rebuilt from the visible columns where columns of ours were added to the item. */
@@ -170,7 +191,12 @@ export function columnReference(content: Tree, scope: Scope, context: Context, n
     if (third !== undefined) dropSchema(found, content, names, context, false);
     return foundColumn(found, scope, context, location, names, node);
   }
-  if (found.kind === 'item') return wholeRow(found.item, scope, context, node, location);
+  if (found.kind === 'item') {
+    noteCorrelation(scope, found.scope);
+    return wholeRow(found.item, scope, context, node, location);
+  }
+  if (!found.exists) refuseMissing(names, location);
+  if (second !== undefined) judgeAttribute(names.at(-1) ?? '', location, context);
   context.hasUnresolved = true;
   noteOuterGuards(scope, found.guards);
   return { guards: found.guards, leakproof: false, typeOid: undefined, aggregate: false, constant: false };
@@ -187,11 +213,10 @@ function starReference(
   const location = locationOf(content);
   const name = names.at(-1);
   context.hasUnresolved = true;
-  if (name === undefined)
-    return { guards: [], leakproof: false, typeOid: LITERAL_UNKNOWN_TYPE, aggregate: false, constant: false };
+  if (name === undefined) return refuse('not_supported', { subject: '* in an expression', location });
   const found = resolveItem(scope, name, names.length > 1 ? names[0] : undefined);
-  if (found === undefined)
-    return { guards: [], leakproof: false, typeOid: undefined, aggregate: false, constant: false };
+  if (found === undefined) return refuseMissing([...names, '*'], location);
+  noteCorrelation(scope, found.scope);
   if (names.length > 1) dropSchema(found, content, names, context, true);
   return wholeRow(found.item, scope, context, node, location);
 }

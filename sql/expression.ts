@@ -5,6 +5,7 @@
 import type { Oid } from './catalog.ts';
 import { columnReference } from './column-reference.ts';
 import { functionCall } from './function-call.ts';
+import { indirection } from './indirection.ts';
 import { isLeakproofOperator } from './leakproof.ts';
 import { judgeOperatorUse } from './operator-use.ts';
 import type { Tree } from './parser.ts';
@@ -12,7 +13,7 @@ import { refuse } from './refusal.ts';
 import type { Scope } from './scope.ts';
 import type { Context } from './statement-context.ts';
 import { subLink } from './sub-link.ts';
-import { asNode, isTree, listField, numberField, stringField, treeField, unwrap } from './tree-access.ts';
+import { asNode, isTree, listField, nameList, numberField, stringField, treeField, unwrap } from './tree-access.ts';
 import { resolveTypeName, typeCast } from './type-cast.ts';
 import {
   LITERAL_UNKNOWN_TYPE,
@@ -169,13 +170,44 @@ function aExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo {
   const leakproof = operators.every((operator) =>
     expressionIsLeakproof(kind, operator, { left, right, items, leftNode, rightNode, isList }, context),
   );
-  const isClock = both.constant && CLOCK_ARITHMETIC.has(operators[0] ?? '') && leftNode !== undefined;
+  const isClock = isClockArithmetic(operators[0] ?? '', left, leftNode, rightNode, context);
   const resultType = COMPARISONS.has(operators[0] ?? '')
     ? BOOL
     : kind === 'AEXPR_NULLIF'
       ? left.typeOid
       : operatorResult(operators[0] ?? '', left.typeOid, right.typeOid, context);
-  return { ...both, leakproof: leakproof || isClock, typeOid: resultType, constant: isClock };
+  return { ...both, leakproof: leakproof || isClock, typeOid: resultType, constant: false };
+}
+
+/** Small enough that no clock leaves the range of timestamps: parts of at most four digits, years and longer of at most three. */
+const SMALL_INTERVAL =
+  /^ *(?:[+-]?(?:\d{1,3} ?(?:years?|yrs?|y)|\d{1,4} ?(?:months?|mons?|weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)) *|[+-]?\d{1,3}(?::\d\d){0,2} *){1,6}$/i;
+
+function isNumber(node: Tree | undefined): boolean {
+  const constant = asNode(node, 'A_Const');
+  return constant !== undefined && (constant['ival'] !== undefined || constant['fval'] !== undefined);
+}
+
+/** `5 + 1` (worked out, or failing, while planning), `now() - interval '7 days'`, `current_date - 7`: one step from the clock that cannot overflow. */
+function isClockArithmetic(
+  operator: string,
+  left: ExpressionInfo,
+  leftNode: Tree | undefined,
+  rightNode: Tree | undefined,
+  context: Context,
+): boolean {
+  if (isNumber(leftNode) && isNumber(rightNode)) return CLOCK_ARITHMETIC.has(operator);
+  if (!left.constant || leftNode === undefined || !CLOCK_ARITHMETIC.has(operator)) return false;
+  const isClock = asNode(leftNode, 'SQLValueFunction') !== undefined || asNode(leftNode, 'FuncCall') !== undefined;
+  if (!isClock) return false;
+  const cast = asNode(rightNode, 'TypeCast');
+  const literal = cast === undefined ? rightNode : treeField(cast, 'arg');
+  const isInterval = cast === undefined || nameList(treeField(cast, 'typeName') ?? {}, 'names').at(-1) === 'interval';
+  const text = stringLiteral(literal);
+  markSensitive(context, literal);
+  if (text !== undefined) return isInterval && SMALL_INTERVAL.test(text);
+  const number = treeField(asNode(rightNode, 'A_Const') ?? {}, 'ival');
+  return number !== undefined && (numberField(number, 'ival') ?? 0) < 1_000_000;
 }
 
 interface Sides {
@@ -283,7 +315,10 @@ function caseExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo
 }
 
 function boolExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo {
-  return { ...combine(walkList(content, 'args', scope, context)), typeOid: BOOL };
+  const infos = walkList(content, 'args', scope, context);
+  const [first] = infos;
+  const joined = content['boolop'] === 'NOT_EXPR' && first?.joined === true;
+  return { ...combine(infos), typeOid: BOOL, joined };
 }
 
 function test(content: Tree, scope: Scope, context: Context): ExpressionInfo {
@@ -440,7 +475,7 @@ const EXPRESSIONS: ReadonlyMap<string, Walk> = new Map<string, Walk>([
   ],
   ['CollateClause', collate],
   ['A_ArrayExpr', arrayExpr],
-  ['A_Indirection', leaky('arg', 'indirection')],
+  ['A_Indirection', indirection],
   ['A_Indices', leaky('lidx', 'uidx')],
   ['String', () => NOTHING_READ],
   ['A_Star', () => NOTHING_READ],

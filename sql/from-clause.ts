@@ -1,7 +1,7 @@
 /** FROM: relations, sub-selects, joins, functions, XMLTABLE and JSON_TABLE, each turned into what the level can name. */
 import { starOf } from './star.ts';
 import { combine, jsonValue, type ExpressionInfo, walkExpression, walkField, walkList } from './walk.ts';
-import { derivedGuards, processQuery } from './query-info.ts';
+import { derivedGuards, inheritTraits, processQuery } from './query-info.ts';
 import { ON_END } from './extents.ts';
 import { noteLeakyOuter, walkConjuncts } from './guard.ts';
 import { quoteIdentifier } from './identifiers.ts';
@@ -74,8 +74,7 @@ function subselect(content: Tree, scope: Scope, context: Context): FromNode {
     refuse('not_supported', { subject: 'a sub-query in FROM' });
   const lateral = booleanField(content, 'lateral');
   const query = processQuery(select, lateral ? scope : withoutSiblings(scope), context, { level: 'nested' });
-  for (const guard of query.outerGuards) if (guard.scope !== scope) scope.outerGuards.set(guard.key, guard);
-  if (query.leakyOuter) scope.leakyOuter = true;
+  inheritTraits(scope, query);
   const alias = aliasOf(content);
   const columns = query.columns.map((column, i) => ({
     ...column,
@@ -113,6 +112,7 @@ function join(content: Tree, scope: Scope, context: Context): FromNode {
     };
     noteLeakyOuter(scope, walkConjuncts(quals, level, context, ON));
     if (level.leakyOuter) scope.leakyOuter = true;
+    if (level.raises) scope.raises = true;
   }
   const usingAlias = stringField(treeField(content, 'join_using_alias') ?? {}, 'aliasname');
   const named =
@@ -283,6 +283,7 @@ function rangeFunction(content: Tree, scope: Scope, context: Context): FromNode 
   if (booleanField(content, 'ordinality'))
     columns.push({ name: 'ordinality', typeOid: 20, guards: [], leakproof: true });
   const { guards } = combine(infos);
+  scope.raises = true;
   const named = complete
     ? columns.map((column, i) => ({ ...column, name: alias.columns[i] ?? column.name }))
     : [...columns, ...alias.columns.map((name) => ({ name, typeOid: undefined, guards: [], leakproof: true }))];
@@ -369,6 +370,8 @@ function jsonTable(content: Tree, scope: Scope, context: Context): FromNode {
     const value = treeField(asNode(argument, 'JsonArgument') ?? {}, 'val');
     if (value !== undefined) infos.push(jsonValue(value, scope, context));
   }
+  const behavior = treeField(content, 'on_error') ?? {};
+  infos.push(walkField(asNode(behavior, 'JsonBehavior') ?? behavior, 'expr', scope, context));
   const columns = jsonColumns(listField(content, 'columns'), scope, context, infos);
   return tableFunctionItem(content, columns, infos, scope);
 }

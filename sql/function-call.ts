@@ -117,7 +117,13 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
   const special = applyVerdict(verdict, content, args, node, context);
   if (functions.some((one) => one.returnsSet)) context.setReturning.add(node);
   if (isScalar(functions, context)) context.scalarCalls.add(node);
-  const read = combine(infos);
+  const called = combine(infos);
+  const isVolatile = functions.some((one) => one.volatility === 'v') && !CLOCK.has(name);
+  if (isVolatile) scope.traits.volatile = true;
+  // How often it runs can be seen: it must not run for hidden rows, whether or not it reads them.
+  const read = isVolatile
+    ? { ...called, guards: [...called.guards, ...scope.items.flatMap((item) => item.allGuards)] }
+    : called;
   const leakproof = read.leakproof && functions.length > 0 && functions.every((one) => one.leakproof) && !special;
   const constant = CLOCK.has(name) && functions.every((one) => one.schema === 'pg_catalog');
   return {

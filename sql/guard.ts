@@ -27,9 +27,21 @@ export function requestConditions(guards: readonly Guard[], from: Scope): readon
   return [...new Set(conditions.map(conditionSql))];
 }
 
+/** A condition that is a sub-query by itself, or NOT EXISTS. */
+function isSubQuery(node: Tree): boolean {
+  if (asNode(node, 'SubLink') !== undefined) return true;
+  const negation = asNode(node, 'BoolExpr') ?? {};
+  const inner = asNode(listField(negation, 'args')[0], 'SubLink');
+  return (
+    negation['boolop'] === 'NOT_EXPR' &&
+    inner !== undefined &&
+    (inner['subLinkType'] ?? 'EXISTS_SUBLINK') === 'EXISTS_SUBLINK'
+  );
+}
+
 /** A conjunct needs its guards unless it cannot leak, or runs after aggregation and so after every filter. */
 export function needsGuard(info: ExpressionInfo): boolean {
-  return info.guards.length > 0 && !info.leakproof && !info.aggregate;
+  return info.guards.length > 0 && !info.leakproof && !info.aggregate && info.joined !== true;
 }
 
 /** Plans the CASE around one node. */
@@ -74,7 +86,11 @@ export function walkConjuncts(
   const isAnd = conjunction !== undefined && stringField(conjunction, 'boolop') === 'AND_EXPR';
   const args = isAnd ? listField(conjunction, 'args') : [clauseNode];
   if (args.length === 0) refuse('rewrite_uncertain');
-  const infos = args.map((arg) => walkExpression(arg, scope, context));
+  const joins = clause.opening.has('WHERE');
+  const infos = args.map((arg) => {
+    const info = walkExpression(arg, scope, context);
+    return { ...info, joined: joins && isSubQuery(arg) && info.joined === true };
+  });
   let ranges: readonly TokenRange[] | undefined;
   const rangesNow = (): readonly TokenRange[] =>
     (ranges ??= conjunctRanges(
@@ -90,13 +106,15 @@ export function walkConjuncts(
     onGuarded?.(info.guards);
     wrapCondition(arg, () => own, info.guards, scope, context);
   });
+  if (infos.some((info) => !info.leakproof)) scope.raises = true;
   // What is guarded cannot leak to an outer level; what is not needs no guard.
   const safe = infos.map((info) => (needsGuard(info) ? { ...info, leakproof: true } : info));
   return combine(safe);
 }
 
-/** Notes an expression outside of the guarded clauses that may raise because of an outer level's hidden row. */
+/** Notes an expression outside of the guarded clauses that may raise, and whether that is because of an outer level's hidden row. */
 export function noteLeakyOuter(scope: Scope, info: ExpressionInfo): void {
+  if (!info.leakproof) scope.raises = true;
   if (!info.leakproof && info.guards.some((guard) => guard.scope !== scope)) scope.leakyOuter = true;
 }
 

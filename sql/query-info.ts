@@ -19,6 +19,8 @@ export interface QueryInfo {
   /** The planner may merge it into the query around it: a plain SELECT without grouping, DISTINCT, LIMIT, set operation. */
   readonly simple: boolean;
   readonly leakyOuter: boolean;
+  /** Something inside may raise: the query must not run for a hidden row of the level around it. */
+  readonly raises: boolean;
   readonly outerGuards: readonly Guard[];
   readonly state: { fenced: boolean; readonly exports: Map<string, string>; readonly wrapped: Set<Tree> };
 }
@@ -68,6 +70,13 @@ export function fenceQuery(query: QueryInfo, context: Context): void {
     select['limitOffset'] = parseExpression('0');
     select['limitOption'] = 'LIMIT_OPTION_COUNT';
   });
+}
+
+/** What a level learns of a query inside it: what that reads of outer levels, and whether it may raise. */
+export function inheritTraits(scope: Scope, query: QueryInfo): void {
+  for (const guard of query.outerGuards) if (guard.scope !== scope) scope.outerGuards.set(guard.key, guard);
+  if (query.leakyOuter) scope.leakyOuter = true;
+  if (query.raises) scope.raises = true;
 }
 
 /** Puts the output expressions of a simple query behind the flags of what they read. */
@@ -130,34 +139,38 @@ export function withNestedFacts<T>(context: Context, command: string, walk: () =
  * output, or, where the planner could only push conditions in, by a fence.
  */
 export function derivedGuards(query: QueryInfo, columnIndex: number, scope: Scope, context: Context): readonly Guard[] {
-  const inner = query.columns[columnIndex]?.guards ?? [];
-  if (inner.length === 0) return [];
+  const guards = query.columns[columnIndex]?.guards ?? [];
+  const own = guards.filter((guard) => isInside(guard.scope, query.scope));
+  // What belongs to a level around both can be asked there as it is.
+  const outer = guards.filter((guard) => !own.includes(guard));
+  if (own.length === 0) return outer;
+  const fence = (): void => fenceQuery(query, context);
   if (!query.simple) {
-    return [
-      {
-        scope,
-        key: query.state,
-        request: () => {
-          fenceQuery(query, context);
-          return undefined;
-        },
-      },
-    ];
+    const request = (): undefined => {
+      fence();
+      return undefined;
+    };
+    return [...outer, { scope, key: query.state, request, fence }];
   }
-  return inner.map((guard) => ({
-    scope: guard.scope === query.scope || isInside(guard.scope, query.scope) ? scope : guard.scope,
-    key: guard.key,
-    request: (from) => {
-      const condition = guard.request(from);
-      if (condition === undefined) return undefined;
-      if (condition.kind === 'filter') return condition;
-      return { kind: 'flag' as const, name: exportFlag(query, condition.name, context) };
-    },
-  }));
+  const exported = own.map(
+    (guard): Guard => ({
+      scope,
+      key: guard.key,
+      request: (from) => {
+        const condition = guard.request(from);
+        if (condition === undefined) return undefined;
+        if (condition.kind === 'filter') return condition;
+        return { kind: 'flag', name: exportFlag(query, condition.name, context) };
+      },
+      fence,
+    }),
+  );
+  return [...outer, ...exported];
 }
 
 /** The guard's level is this query's own or inside of it, not around it. */
 function isInside(level: Scope, query: Scope): boolean {
+  if (level === query) return true;
   for (let outer = query.parent; outer !== undefined; outer = outer.parent) if (outer === level) return false;
   return true;
 }

@@ -5,10 +5,10 @@ import {
   combine,
   type ExpressionInfo,
   walkExpression,
-  walkField,
   walkList,
   walkWindow,
 } from './walk.ts';
+import { noteOuterGuards } from './column-reference.ts';
 import { CLAUSE_END, nameRange, textRange } from './extents.ts';
 import { processFromClause } from './from-clause.ts';
 import { groupByPrimaryKey, addToGroupBy } from './group-by.ts';
@@ -18,11 +18,11 @@ import { processLocking } from './locking.ts';
 import { columnName } from './output-name.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
-import { newScope, withoutSiblings, type Guard, type Scope, type ScopeColumn } from './scope.ts';
+import { hasColumn, newScope, withoutSiblings, type Guard, type Scope, type ScopeColumn } from './scope.ts';
 import { expandStars } from './star.ts';
 import { surroundText, type Context } from './statement-context.ts';
 import { asNode, listField, locationOf, stringField, treeField, unwrap } from './tree-access.ts';
-import { processQuery, type QueryInfo, type QueryOptions } from './query-info.ts';
+import { inheritTraits, processQuery, type QueryInfo, type QueryOptions } from './query-info.ts';
 import { processWith } from './with-clause.ts';
 
 const KNOWN_FIELDS: ReadonlySet<string> = new Set([
@@ -91,20 +91,20 @@ function finish(
     simple,
     state,
     leakyOuter: scope.leakyOuter,
+    raises: scope.raises,
     outerGuards: [...scope.outerGuards.values()].filter((guard) => guard.scope !== scope),
   };
 }
 
-/** Where an own level ends, what it learnt of outer levels passes on to the level around it, if that is not the owner. */
-function inherit(scope: Scope, inner: QueryInfo): void {
-  for (const guard of inner.outerGuards) if (guard.scope !== scope) scope.outerGuards.set(guard.key, guard);
-  if (inner.leakyOuter) scope.leakyOuter = true;
-}
-
-function sortAndLimit(select: Tree, scope: Scope, context: Context): void {
-  for (const info of walkList(select, 'sortClause', scope, context)) noteLeakyOuter(scope, info);
-  for (const key of ['limitOffset', 'limitCount'])
-    noteLeakyOuter(scope, walkField(select, key, withoutSiblings(scope), context));
+/** LIMIT and OFFSET see outer levels only; a negative number raises, so they count as raising unless constant. */
+function walkLimit(select: Tree, scope: Scope, context: Context): void {
+  for (const key of ['limitOffset', 'limitCount']) {
+    const node = treeField(select, key);
+    if (node === undefined || asNode(node, 'A_Const') !== undefined || asNode(node, 'ParamRef') !== undefined) continue;
+    const info = walkExpression(node, withoutSiblings(scope), context);
+    noteOuterGuards(scope, info.guards);
+    noteLeakyOuter(scope, { ...info, leakproof: false });
+  }
 }
 
 /** ORDER BY of a set operation names output columns or positions only. */
@@ -114,7 +114,7 @@ function processSetOperation(select: Tree, scope: Scope, context: Context): Quer
   const arms = [left, right].map((arm) =>
     processQuery(asNode(arm, 'SelectStmt') ?? arm, scope, context, { level: 'nested' }),
   );
-  for (const arm of arms) inherit(scope, arm);
+  for (const arm of arms) inheritTraits(scope, arm);
   const [first, second] = arms;
   const columns = (first?.columns ?? []).map((column, i) => {
     const other = second?.columns[i];
@@ -136,7 +136,8 @@ function processSetOperation(select: Tree, scope: Scope, context: Context): Quer
   });
   for (const [key, value] of scope.ctes) output.ctes.set(key, value);
   for (const sort of listField(select, 'sortClause')) markOrdinal(asNode(sort, 'SortBy'), context);
-  sortAndLimit(select, output, context);
+  for (const info of walkList(select, 'sortClause', output, context)) noteLeakyOuter(scope, info);
+  walkLimit(select, scope, context);
   if (listField(select, 'lockingClause').length > 0)
     refuse('not_supported', { subject: 'FOR UPDATE with a set operation' });
   return finish(
@@ -166,7 +167,8 @@ function processValues(select: Tree, scope: Scope, context: Context): QueryInfo 
       leakproof: all.leakproof && typeOid !== undefined,
     };
   });
-  sortAndLimit(select, scope, context);
+  for (const info of walkList(select, 'sortClause', scope, context)) noteLeakyOuter(scope, info);
+  walkLimit(select, scope, context);
   return finish(select, scope, columns, true, false);
 }
 
@@ -206,9 +208,8 @@ function processPlainSelect(select: Tree, scope: Scope, context: Context): Query
     for (const info of walkWindow(window, scope, context)) noteLeakyOuter(scope, info);
   const ungrouped = scope.ungrouped;
   scope.ungrouped = undefined;
-  if (grouped) groupBy(select, scope, context, ungrouped ?? [], havingGuards);
-  for (const key of ['limitOffset', 'limitCount'])
-    noteLeakyOuter(scope, walkField(select, key, withoutSiblings(scope), context));
+  if (grouped) groupBy(select, scope, context, ungrouped ?? [], havingGuards, outputNames);
+  walkLimit(select, scope, context);
   processLocking(select, scope);
   const simple =
     !grouped &&
@@ -220,12 +221,17 @@ function processPlainSelect(select: Tree, scope: Scope, context: Context): Query
   return finish(select, scope, targets.columns, targets.complete, simple);
 }
 
+function bareName(node: Tree | undefined): string | undefined {
+  const fields = listField(asNode(node, 'ColumnRef') ?? {}, 'fields');
+  return fields.length === 1 ? stringField(asNode(fields[0], 'String') ?? {}, 'sval') : undefined;
+}
+
 /** ORDER BY and DISTINCT ON: a bare name that is an output column means that column, not one of FROM. */
 function walkSortKey(element: Tree, outputNames: ReadonlySet<string>, scope: Scope, context: Context): ExpressionInfo {
-  const node = treeField(asNode(element, 'SortBy') ?? {}, 'node');
-  const fields = listField(asNode(node, 'ColumnRef') ?? {}, 'fields');
-  const name = fields.length === 1 ? stringField(asNode(fields[0], 'String') ?? {}, 'sval') : undefined;
-  if (name !== undefined && outputNames.has(name)) return NOTHING_READ;
+  const sort = asNode(element, 'SortBy');
+  const name = bareName(sort === undefined ? element : treeField(sort, 'node'));
+  const isOutput = name !== undefined && outputNames.has(name);
+  if (isOutput && listField(sort ?? {}, 'useOp').length === 0) return NOTHING_READ;
   return walkExpression(element, scope, context);
 }
 
@@ -235,26 +241,32 @@ function groupBy(
   context: Context,
   ungrouped: NonNullable<Scope['ungrouped']>,
   havingGuards: readonly Guard[],
+  outputNames: ReadonlySet<string>,
 ): void {
   const keys = listField(select, 'groupClause');
   for (const key of keys) {
     markOrdinal({ node: key }, context);
-    noteLeakyOuter(scope, walkGroupKey(key, scope, context));
+    noteLeakyOuter(scope, walkGroupKey(key, outputNames, scope, context));
   }
   groupByPrimaryKey(select, scope, context, ungrouped);
   for (const condition of requestConditions(havingGuards, scope))
     addToGroupBy(select, condition.replace(/ IS NOT FALSE$/, ''), context);
 }
 
-/** GROUP BY prefers columns of FROM, falls back to output names. */
-function walkGroupKey(node: Tree, scope: Scope, context: Context): ExpressionInfo {
+/** GROUP BY prefers columns of FROM, falls back to output names; lists stand inside GROUPING SETS. */
+function walkGroupKey(node: Tree, outputNames: ReadonlySet<string>, scope: Scope, context: Context): ExpressionInfo {
   const [tag, content] = unwrap(node);
-  if (tag === 'GroupingSet')
-    return combine(listField(content, 'content').map((child) => walkGroupKey(child, scope, context)));
+  const isList = tag === 'GroupingSet' || tag === 'RowExpr';
+  if (isList) {
+    const key = tag === 'RowExpr' ? 'args' : 'content';
+    return combine(listField(content, key).map((child) => walkGroupKey(child, outputNames, scope, context)));
+  }
   if (tag === 'A_Const') {
     markOrdinal({ node }, context);
     return NOTHING_READ;
   }
+  const name = bareName(node);
+  if (name !== undefined && outputNames.has(name) && !hasColumn(scope, name)) return NOTHING_READ;
   return walkExpression(node, scope, context);
 }
 

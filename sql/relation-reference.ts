@@ -99,7 +99,7 @@ export function referenceRelation(node: Tree, rangeVar: Tree, scope: Scope, cont
   const renames = alias === undefined ? [] : nameList(alias, 'colnames');
   if (resolved.kind === 'temporary') return temporaryItem(node, rangeVar, resolved, name, renames, context);
   if (resolved.kind === 'system')
-    return systemItem({ node, rangeVar, sample, name, hasAlias, renames }, resolved.relation, context);
+    return systemItem({ node, rangeVar, sample, name, hasAlias, renames }, resolved.relation, scope, context);
   if (resolved.kind === 'ungoverned') return ungovernedItem(resolved.relation, name, hasAlias, renames);
   return grantedItem(
     { node, rangeVar, sample, name, hasAlias, renames },
@@ -215,9 +215,20 @@ function ungovernedItem(
   };
 }
 
-function systemItem(reference: Reference, relation: CatalogRelation, context: Context): FromItem {
+/** The catalog's own filter holds by a fence: introspection seldom has conditions that could raise. */
+function fencingGuard(extras: { fenced: boolean }, scope: Scope): Guard {
+  const fence = (): undefined => {
+    extras.fenced = true;
+    return undefined;
+  };
+  return { scope, key: extras, request: fence, fence };
+}
+
+function systemItem(reference: Reference, relation: CatalogRelation, scope: Scope, context: Context): FromItem {
   const { node, rangeVar, name: alias, hasAlias, renames } = reference;
   const subject = displayQualified(relation.schema, relation.name);
+  const extras = { fenced: false };
+  const guards = [fencingGuard(extras, scope)];
   const system = new Set<string>();
   const probe = systemRelationView(relation, context.visible());
   if (probe.kind === 'refused')
@@ -227,14 +238,15 @@ function systemItem(reference: Reference, relation: CatalogRelation, context: Co
     context.deferred.push(() => {
       const final = systemRelationView(relation, context.visible(), { systemColumns: [...system] });
       if (final.kind !== 'filtered') refuse('rewrite_uncertain');
-      replaceReference(node, rangeVar, `(${final.sql})`, hasAlias, context);
+      const fence = extras.fenced ? ' OFFSET 0' : '';
+      replaceReference(node, rangeVar, `(${final.sql}${fence})`, hasAlias, context);
     });
   } else qualify(node, rangeVar, relation.schema, relation.name, context);
   if (replaced) context.concealed = true;
   const columns = relation.columns.map((column) => ({
     name: column.name,
     typeOid: column.typeOid,
-    guards: [],
+    guards: replaced ? guards : [],
     leakproof: true,
   }));
   context.facts.relations.add(`${relation.schema}.${relation.name}`);
@@ -243,12 +255,12 @@ function systemItem(reference: Reference, relation: CatalogRelation, context: Co
     columns: rename(columns, renames),
     complete: true,
     replaced,
-    allGuards: [],
+    allGuards: replaced ? guards : [],
     relation: { schema: relation.schema, name: relation.name, oid: relation.oid, hasAlias },
     extras: () => [...system],
     systemColumn: (name) => {
       if (replaced) system.add(name);
-      return { name, typeOid: undefined, guards: [], leakproof: true };
+      return { name, typeOid: undefined, guards: replaced ? guards : [], leakproof: true };
     },
   };
 }

@@ -83,6 +83,13 @@ export interface CteEntry {
   readonly guardsFor: (columnIndex: number, scope: Scope) => readonly Guard[];
 }
 
+export interface QueryTraits {
+  /** Reads a column of a level around it. */
+  correlated: boolean;
+  /** Calls a volatile function. */
+  volatile: boolean;
+}
+
 export interface Scope {
   readonly parent: Scope | undefined;
   readonly items: FromItem[];
@@ -97,6 +104,10 @@ export interface Scope {
   locked: boolean;
   /** An expression that is not guarded, may raise, and reads an outer level's filtered relation. */
   leakyOuter: boolean;
+  /** Something inside may raise, whatever it reads: whether the query runs at all can then be seen. */
+  raises: boolean;
+  /** What is known of the whole query that this level belongs to; shared by the copies of a level. */
+  readonly traits: QueryTraits;
   /** Guards of outer levels read anywhere inside. */
   readonly outerGuards: Map<object, Guard>;
 }
@@ -112,6 +123,8 @@ export function newScope(parent: Scope | undefined): Scope {
     aggregateDepth: 0,
     locked: false,
     leakyOuter: false,
+    raises: false,
+    traits: { correlated: false, volatile: false },
     outerGuards: new Map(),
   };
 }
@@ -135,7 +148,13 @@ export interface FoundItem {
   readonly item: FromItem;
   readonly scope: Scope;
 }
-export type Found = FoundColumn | FoundItem | { readonly kind: 'unknown'; readonly guards: readonly Guard[] };
+/** `exists`: the name may be a column of an item whose columns the gate does not know. */
+export interface NotFound {
+  readonly kind: 'unknown';
+  readonly guards: readonly Guard[];
+  readonly exists: boolean;
+}
+export type Found = FoundColumn | FoundItem | NotFound;
 
 const SYSTEM_COLUMNS: ReadonlySet<string> = new Set(['ctid', 'xmin', 'xmax', 'cmin', 'cmax', 'tableoid']);
 
@@ -147,21 +166,51 @@ function itemColumn(item: FromItem, name: string): ScopeColumn | undefined {
   return SYSTEM_COLUMNS.has(name) ? item.systemColumn?.(name) : undefined;
 }
 
-/** An unqualified name: merged columns, items' columns, then the same outward; last, an item's own name (whole row). */
-export function resolveColumn(scope: Scope, name: string): Found {
-  const unknownGuards: Guard[] = [];
-  for (let level: Scope | undefined = scope; level !== undefined; level = level.parent) {
-    const merged = level.merged.get(name);
-    if (merged !== undefined) return { kind: 'column', column: merged, item: undefined, scope: level };
-    for (const item of level.items) {
-      const column = itemColumn(item, name);
-      if (column !== undefined) return { kind: 'column', column, item, scope: level };
-    }
-    for (const item of level.items) if (!item.complete) unknownGuards.push(...item.allGuards);
-    const whole = level.items.find((item) => item.alias === name);
-    if (whole !== undefined) return { kind: 'item', item: whole, scope: level };
+/** Guards of items at a level whose columns the gate does not know: one of them may be meant. */
+function incompleteGuards(level: Scope): readonly Guard[] {
+  return level.items.flatMap((item) => (item.complete ? [] : item.allGuards));
+}
+
+/** A column found behind items of unknown columns: the server may mean one of theirs. */
+function uncertain(found: FoundColumn, guards: readonly Guard[]): FoundColumn {
+  const { column } = found;
+  return {
+    ...found,
+    column: { ...column, typeOid: undefined, leakproof: false, guards: [...column.guards, ...guards] },
+  };
+}
+
+function columnAt(level: Scope, name: string): FoundColumn | undefined {
+  const merged = level.merged.get(name);
+  if (merged !== undefined) return { kind: 'column', column: merged, item: undefined, scope: level };
+  for (const item of level.items) {
+    const column = itemColumn(item, name);
+    if (column !== undefined) return { kind: 'column', column, item, scope: level };
   }
-  return { kind: 'unknown', guards: unknownGuards };
+  return undefined;
+}
+
+/** Whether an unqualified name is a column of this level. */
+export function hasColumn(scope: Scope, name: string): boolean {
+  return columnAt(scope, name) !== undefined;
+}
+
+/**
+ * An unqualified name: a column at any level (merged ones first), outward; only where no level has one, an item's own name (whole row).
+ * Source: transformColumnRef in PostgreSQL's parse_expr.c, by behaviour.
+ */
+export function resolveColumn(scope: Scope, name: string): Found {
+  const guards: Guard[] = [];
+  let isUncertain = false;
+  for (let level: Scope | undefined = scope; level !== undefined; level = level.parent) {
+    const found = columnAt(level, name);
+    if (found !== undefined) return isUncertain ? uncertain(found, guards) : found;
+    isUncertain ||= level.items.some((item) => !item.complete);
+    guards.push(...incompleteGuards(level));
+  }
+  const whole = resolveItem(scope, name);
+  if (whole !== undefined) return whole;
+  return { kind: 'unknown', guards, exists: isUncertain };
 }
 
 /** `alias.*` or the `alias` of `alias.column`; with a schema, the relation of that name that carries no alias. */
@@ -180,13 +229,13 @@ export function resolveItem(scope: Scope, name: string, schema?: string): FoundI
 /** `alias.column`. */
 export function resolveQualified(scope: Scope, alias: string, name: string, schema?: string): Found {
   const found = resolveItem(scope, alias, schema);
-  if (found === undefined) return { kind: 'unknown', guards: [] };
+  if (found === undefined) return { kind: 'unknown', guards: [], exists: false };
   const column = itemColumn(found.item, name);
   if (column !== undefined) return { kind: 'column', column, item: found.item, scope: found.scope };
-  return { kind: 'unknown', guards: found.item.complete ? [] : found.item.allGuards };
+  return { kind: 'unknown', guards: found.item.allGuards, exists: !found.item.complete };
 }
 
 /** The level as a sub-query of FROM without LATERAL sees it: its common table expressions and outer levels, not its siblings. */
 export function withoutSiblings(scope: Scope): Scope {
-  return { ...newScope(scope.parent), ctes: scope.ctes };
+  return { ...newScope(scope.parent), ctes: scope.ctes, traits: scope.traits };
 }

@@ -8,15 +8,45 @@ import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import type { Scope } from './scope.ts';
 import type { Context } from './statement-context.ts';
-import { listField, nameList, stringField, treeField } from './tree-access.ts';
+import { asNode, listField, nameList, stringField, treeField } from './tree-access.ts';
 
 const BOOL = 16;
 
-/** The query's answer to the level around it: outer relations it reads, and whether it may raise because of them. */
+/** The query's answer to the level around it: outer relations it reads, and whether running it can be seen at all. */
 function correlation(query: QueryInfo, scope: Scope): ExpressionInfo {
   const guards = [...query.outerGuards];
   noteOuterGuards(scope, guards);
-  return { ...NOTHING_READ, guards, leakproof: !query.leakyOuter, constant: false };
+  if (query.raises) scope.raises = true;
+  return { ...NOTHING_READ, guards, leakproof: !query.raises, constant: false };
+}
+
+const NOT_JOINED = [
+  'withClause',
+  'groupClause',
+  'havingClause',
+  'windowClause',
+  'limitCount',
+  'limitOffset',
+  'lockingClause',
+];
+
+/**
+ * Whether the planner surely makes a semi-join of EXISTS (source: convert_EXISTS_sublink_to_join): a plain SELECT from relations whose
+ * WHERE, and nothing else, reads the level around it. What raises inside then raises only for rows that passed every filter there.
+ */
+function existsIsJoined(select: Tree, query: QueryInfo, scope: Scope): boolean {
+  const isPlain =
+    (stringField(select, 'op') ?? 'SETOP_NONE') === 'SETOP_NONE' &&
+    treeField(select, 'whereClause') !== undefined &&
+    NOT_JOINED.every((key) => select[key] === undefined);
+  const from = listField(select, 'fromClause');
+  const isRelations = from.length > 0 && from.every((item) => asNode(item, 'RangeVar') !== undefined);
+  const targets = listField(select, 'targetList').every((target) => {
+    const value = treeField(asNode(target, 'ResTarget') ?? {}, 'val');
+    return asNode(value, 'A_Const') !== undefined || asNode(value, 'ColumnRef') !== undefined;
+  });
+  const readsLevel = query.outerGuards.some((guard) => guard.scope === scope);
+  return isPlain && isRelations && targets && readsLevel && !query.scope.traits.volatile && !query.leakyOuter;
 }
 
 /**
@@ -38,7 +68,7 @@ export function subLink(content: Tree, scope: Scope, context: Context, _node: Tr
   const tested = walkField(content, 'testexpr', scope, context);
   const query = processQuery(select, scope, context, { level: 'nested' });
   const outer = correlation(query, scope);
-  if (kind === 'EXISTS_SUBLINK') return { ...outer, typeOid: BOOL };
+  if (kind === 'EXISTS_SUBLINK') return { ...outer, typeOid: BOOL, joined: existsIsJoined(select, query, scope) };
   if (kind === 'ANY_SUBLINK' || kind === 'ALL_SUBLINK') {
     const names = nameList(content, 'operName');
     const operator = names.at(-1) ?? '=';
@@ -56,11 +86,15 @@ export function subLink(content: Tree, scope: Scope, context: Context, _node: Tr
       isLeakproofOperator(operator, tested.typeOid, columnType, context.input.catalog);
     protectComparedColumns(query, context, leakproof);
     const both = combine([tested, outer]);
+    const compares = leakproof && tested.leakproof && query.columns.every((c) => c.leakproof);
     return {
       ...both,
-      leakproof: leakproof && both.leakproof && query.columns.every((c) => c.leakproof),
+      leakproof: compares && both.leakproof,
       typeOid: BOOL,
       constant: false,
+      // Source: convert_ANY_sublink_to_join.
+      joined:
+        compares && !query.scope.traits.correlated && asNode(content['testexpr'] as Tree, 'ColumnRef') !== undefined,
     };
   }
   if (kind === 'EXPR_SUBLINK' || kind === 'ARRAY_SUBLINK') {

@@ -1,5 +1,5 @@
 /** Casts and type names: built-in types, granted ones, and the reg* types that would otherwise list every name in the catalog. */
-import { markSensitive, type ExpressionInfo, walkField } from './walk.ts';
+import { LITERAL_UNKNOWN_TYPE, markSensitive, type ExpressionInfo, walkField } from './walk.ts';
 import { displayQualified } from './identifiers.ts';
 import { isSystemSchema, qualifiedKey, type CatalogType, type Oid } from './catalog.ts';
 import { checkDomain } from './domain-check.ts';
@@ -135,13 +135,36 @@ export function typeCast(content: Tree, scope: Scope, context: Context, node: Tr
   const element = type?.category === 'A' ? context.input.catalog.typeByOid.get(type.elementOid) : type;
   if (element !== undefined && REG_TYPES.has(element.name))
     return regCast(content, node, element.name, type !== element, info, context);
-  if (literal) return { ...info, leakproof: true, typeOid };
-  if (asNode(argument, 'ParamRef') !== undefined) return { ...info, leakproof: true, typeOid };
+  if (literal && isFixedLiteral(argument, type)) return { ...info, leakproof: true, typeOid };
+  if (asNode(argument, 'ParamRef') !== undefined && type?.kind !== 'd') {
+    const isOfType = info.typeOid === LITERAL_UNKNOWN_TYPE || (info.typeOid !== undefined && info.typeOid === typeOid);
+    if (isOfType) return { ...info, leakproof: true, typeOid };
+  }
   const safe =
     info.typeOid !== undefined &&
     typeOid !== undefined &&
     isLeakproofCast(info.typeOid, typeOid, context.input.catalog);
   return { ...info, leakproof: info.leakproof && safe, typeOid };
+}
+
+/** Numbers that a number becomes by an immutable cast: done while planning, whether or not a row is there. */
+const NUMBERS: ReadonlySet<string> = new Set([
+  'int2',
+  'int4',
+  'int8',
+  'numeric',
+  'float4',
+  'float8',
+  'text',
+  'varchar',
+]);
+
+/** A literal that is read, or fails, before any row: not where a domain's checks run, nor where a number's cast depends on settings. */
+function isFixedLiteral(argument: Tree, type: CatalogType | undefined): boolean {
+  if (type === undefined || type.kind === 'd') return false;
+  const constant = asNode(argument, 'A_Const') ?? {};
+  if (constant['isnull'] === true || constant['sval'] !== undefined) return true;
+  return type.schema === 'pg_catalog' && NUMBERS.has(type.name);
 }
 
 function regCast(

@@ -16,6 +16,8 @@ export interface ExpressionInfo {
   readonly aggregate: boolean;
   /** Reads no column and no parameter and calls only clock functions: fails for every row or for none, already while planning. */
   readonly constant: boolean;
+  /** A sub-query that the planner turns into a join where it is a condition of its own: it then runs behind every filter of the level. */
+  readonly joined?: boolean;
 }
 
 /** OID of the pseudo-type of an untyped literal. */

@@ -1,18 +1,26 @@
 /** WITH: common table expressions with PostgreSQL's scoping (each sees those before it; RECURSIVE sees itself and all). */
-import { derivedGuards, processQuery, type QueryInfo, withNestedFacts } from './query-info.ts';
+import { derivedGuards, inheritTraits, processQuery, type QueryInfo, withNestedFacts } from './query-info.ts';
 import { columnName } from './output-name.ts';
 import { writeCommand } from './command-tags.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
-import { withoutSiblings, type CteEntry, type Scope, type ScopeColumn } from './scope.ts';
+import { newScope, withoutSiblings, type CteEntry, type Scope, type ScopeColumn } from './scope.ts';
 import type { Context } from './statement-context.ts';
+import { walkField } from './walk.ts';
 import { asNode, booleanField, listField, nameList, stringField, treeField, unwrap } from './tree-access.ts';
 
 function renamed(columns: readonly ScopeColumn[], names: readonly string[]): readonly ScopeColumn[] {
   return columns.map((column, i) => ({ ...column, name: names[i] ?? column.name }));
 }
 
-function queryEntry(name: string, query: QueryInfo, columnNames: readonly string[], context: Context): CteEntry {
+function queryEntry(
+  name: string,
+  query: QueryInfo,
+  columnNames: readonly string[],
+  scope: Scope,
+  context: Context,
+): CteEntry {
+  inheritTraits(scope, query);
   return {
     name,
     columns: renamed(
@@ -52,13 +60,14 @@ function processRecursive(
   };
   if (first === undefined || stringField(select, 'op') === 'SETOP_NONE') {
     const query = processQuery(select, scope, context, { level: 'nested' });
-    return queryEntry(name, query, columnNames, context);
+    return queryEntry(name, query, columnNames, scope, context);
   }
   // The first term gives the columns; the whole is then walked once, with the name visible inside.
   own.columns = probeColumns(first, columnNames);
   own.complete = own.columns.length > 0;
   scope.ctes.set(name, entry);
   const query = processQuery(select, withoutSiblings(scope), context, { level: 'nested' });
+  inheritTraits(scope, query);
   own.columns = renamed(
     query.columns.map((column) => ({ ...column, guards: [], leakproof: true })),
     columnNames,
@@ -115,6 +124,8 @@ export function processWith(withClause: Tree, scope: Scope, context: Context): v
     const columnNames = nameList(cte, 'aliascolnames');
     const [tag, content] = unwrap(treeField(cte, 'ctequery') ?? {});
     const { extra } = refuseSearchCycle(cte);
+    const cycle = treeField(cte, 'cycle_clause') ?? {};
+    for (const key of ['cycle_mark_value', 'cycle_mark_default']) walkField(cycle, key, newScope(undefined), context);
     let entry: CteEntry;
     if (tag === 'SelectStmt') {
       entry =
@@ -124,6 +135,7 @@ export function processWith(withClause: Tree, scope: Scope, context: Context): v
               name,
               processQuery(content, withoutSiblings(scope), context, { level: 'nested' }),
               columnNames,
+              scope,
               context,
             );
     } else {
