@@ -193,8 +193,10 @@ export class DecisionCache {
     const segments = decided.pieces === undefined ? undefined : cutSegments(decided.pieces, starts, ends);
     if (segments === 'uncertain') return false;
     const sensitive = starts.flatMap((start, index) => {
-      if (!sensitiveOffsets.has(start)) return [];
-      const value = lookup.buffer.subarray(lookup.start + start, lookup.start + (ends[index] as number));
+      // A literal that is not copied with its surroundings stands in text of ours, if anywhere.
+      const end = ends[index] as number;
+      if (!sensitiveOffsets.has(start) && isCopied(start, end, decided.pieces)) return [];
+      const value = lookup.buffer.subarray(lookup.start + start, lookup.start + end);
       return [{ index, value: Buffer.from(value) }];
     });
     const key = lookup.types === '' ? shape : `${lookup.types}\0${shape}`;
@@ -273,6 +275,11 @@ export interface TextLookup {
 
 function exactKey(lookup: TextLookup): string {
   return lookup.types === '' ? lookup.text() : `${lookup.types}\0${lookup.text()}`;
+}
+
+function isCopied(start: number, end: number, pieces: readonly TextPiece[] | undefined): boolean {
+  if (pieces === undefined) return true;
+  return pieces.some((piece) => !('insert' in piece) && piece.start <= start && end <= piece.end);
 }
 
 /** How many literals end at or before the offset; -1 where it lies inside one. */

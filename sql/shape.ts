@@ -3,8 +3,9 @@ import { Buffer } from 'node:buffer';
 /**
  * A cache key that is blind to literals. It reads a deliberately small, safe subset of SQL's lexical grammar and gives up on everything
  * else (then the exact text is the key): ASCII only, plain '...' strings without backslash, whole numbers of up to nine digits; no
- * comments, no dollar quotes, no E'', U&'', B'', X'' or N'' strings, no strings continued over lines. It never decides anything: two
- * texts of one shape differ only in the values of the literals cut out.
+ * comments, no dollar quotes, no E'', U&'', B'', X'' or N'' strings, no strings continued over lines. Zero and the empty string stay in
+ * the key, since a parse tree shows them differently. It never decides anything: two texts of one shape differ only in the values of
+ * the literals cut out.
  */
 
 const MAX_LITERALS = 64;
@@ -35,6 +36,11 @@ const MINUS = 0x2d;
 const SLASH = 0x2f;
 const STAR = 0x2a;
 const AMPERSAND = 0x26;
+
+function isZero(bytes: Buffer, start: number, end: number): boolean {
+  for (let index = start; index < end; index++) if (bytes[index] !== 0x30) return false;
+  return true;
+}
 
 /** Reads one text at a time; the offsets of its literals stay in `starts` and `ends` (bytes from the text's start) until the next. */
 export class ShapeReader {
@@ -107,7 +113,8 @@ export class ShapeReader {
       position++;
     }
     if (position < end && bytes[position] === QUOTE) return -1;
-    if (plain && position - start <= 9) return this.#cut(NUMBER_MARK, start, position, textStart);
+    if (plain && position - start <= 9 && !isZero(bytes, start, position))
+      return this.#cut(NUMBER_MARK, start, position, textStart);
     for (let index = start; index < position; index++) this.#keep(bytes[index] as number);
     return position;
   }
@@ -124,6 +131,11 @@ export class ShapeReader {
       }
       if (classOf[byte] === REFUSED) return -1;
       position++;
+    }
+    if (position === start + 1) {
+      this.#keep(QUOTE);
+      this.#keep(QUOTE);
+      return position + 1;
     }
     return this.#cut(STRING_MARK, start, position + 1, textStart);
   }
