@@ -47,6 +47,11 @@ function refuseMissing(names: readonly string[], location: number): never {
   return refuse('undefined_object', { subject, sqlstate: '42703', location });
 }
 
+function refuseMissingTable(name: string, location: number): never {
+  const subject = `missing FROM-clause entry for table "${name}"`;
+  return refuse('undefined_object', { subject, sqlstate: '42P01', location });
+}
+
 function unreadable(
   column: ScopeColumn,
   item: FromItem | undefined,
@@ -195,6 +200,11 @@ export function columnReference(content: Tree, scope: Scope, context: Context, n
     noteCorrelation(scope, found.scope);
     return wholeRow(found.item, scope, context, node, location);
   }
+  if (
+    second !== undefined &&
+    resolveItem(scope, names.at(-2) ?? '', third === undefined ? undefined : first) === undefined
+  )
+    refuseMissingTable(names.at(-2) ?? '', location);
   if (!found.exists) refuseMissing(names, location);
   if (second !== undefined) judgeAttribute(names.at(-1) ?? '', location, context);
   context.hasUnresolved = true;
@@ -202,7 +212,35 @@ export function columnReference(content: Tree, scope: Scope, context: Context, n
   return { guards: found.guards, leakproof: false, typeOid: undefined, aggregate: false, constant: false };
 }
 
-/** `alias.*` inside an expression: an argument (whole row) or part of ROW(...). */
+/** `alias.*` among the values of ROW(...): its columns one by one. `undefined`: something else. */
+export function starInRow(element: Tree, scope: Scope, context: Context): ExpressionInfo | undefined {
+  const content = asNode(element, 'ColumnRef');
+  const names = content === undefined ? [] : nameList(content, 'fields');
+  const name = names.at(-1);
+  const isStar = listField(content ?? {}, 'fields').length === names.length + 1;
+  const found = !isStar || name === undefined || names.length > 1 ? undefined : resolveItem(scope, name);
+  if (content === undefined || found === undefined || found.item.isTarget === true || !found.item.complete)
+    return undefined;
+  const { item } = found;
+  noteCorrelation(scope, found.scope);
+  noteOuterGuards(scope, item.allGuards);
+  for (const column of item.columns) noteColumn(context, item, column);
+  context.deferred.push(() => {
+    if (item.extras().length === 0) return;
+    const columns = item.columns.map((column) => `${quoteIdentifier(name ?? '')}.${quoteIdentifier(column.name)}`);
+    replaceText(context, textRange(context.source, nameRange(context.source, locationOf(content))), columns.join(', '));
+    become(element, { PosternTargets: { targets: columns.map(parseExpression) } });
+  });
+  return {
+    guards: item.allGuards,
+    leakproof: item.columns.every((column) => column.leakproof),
+    typeOid: undefined,
+    aggregate: false,
+    constant: false,
+  };
+}
+
+/** `alias.*` inside an expression: an argument (whole row). */
 function starReference(
   content: Tree,
   names: readonly string[],
@@ -215,7 +253,7 @@ function starReference(
   context.hasUnresolved = true;
   if (name === undefined) return refuse('not_supported', { subject: '* in an expression', location });
   const found = resolveItem(scope, name, names.length > 1 ? names[0] : undefined);
-  if (found === undefined) return refuseMissing([...names, '*'], location);
+  if (found === undefined) return refuseMissingTable(name, location);
   noteCorrelation(scope, found.scope);
   if (names.length > 1) dropSchema(found, content, names, context, true);
   return wholeRow(found.item, scope, context, node, location);

@@ -3,7 +3,7 @@
  * would show if the planner ran it on a row outside a filter (sql/guard.ts uses it).
  */
 import type { Oid } from './catalog.ts';
-import { columnReference } from './column-reference.ts';
+import { columnReference, starInRow } from './column-reference.ts';
 import { functionCall } from './function-call.ts';
 import { indirection } from './indirection.ts';
 import { isLeakproofOperator } from './leakproof.ts';
@@ -481,7 +481,12 @@ const EXPRESSIONS: ReadonlyMap<string, Walk> = new Map<string, Walk>([
   ['A_Star', () => NOTHING_READ],
   [
     'RowExpr',
-    (content, scope, context) => ({ ...combine(walkList(content, 'args', scope, context)), constant: false }),
+    (content, scope, context) => {
+      const infos = listField(content, 'args').map(
+        (element) => starInRow(element, scope, context) ?? walkExpression(element, scope, context),
+      );
+      return { ...combine(infos), constant: false };
+    },
   ],
   ['List', (content, scope, context) => combine(walkList(content, 'items', scope, context))],
   ['SQLValueFunction', sqlValueFunction],

@@ -1,6 +1,14 @@
 /** FROM: relations, sub-selects, joins, functions, XMLTABLE and JSON_TABLE, each turned into what the level can name. */
 import { starOf } from './star.ts';
-import { combine, jsonValue, type ExpressionInfo, walkExpression, walkField, walkList } from './walk.ts';
+import {
+  combine,
+  jsonValue,
+  markLiteralsIn,
+  type ExpressionInfo,
+  walkExpression,
+  walkField,
+  walkList,
+} from './walk.ts';
 import { derivedGuards, inheritTraits, processQuery } from './query-info.ts';
 import { ON_END } from './extents.ts';
 import { noteLeakyOuter, walkConjuncts } from './guard.ts';
@@ -8,7 +16,7 @@ import { quoteIdentifier } from './identifiers.ts';
 import { isLeakproofOperator } from './leakproof.ts';
 import { columnName } from './output-name.ts';
 import type { Tree } from './parser.ts';
-import { referenceRelation } from './relation-reference.ts';
+import { referenceRelation, sampleRange } from './relation-reference.ts';
 import { refuse } from './refusal.ts';
 import {
   newScope,
@@ -387,6 +395,8 @@ function tableSample(content: Tree, scope: Scope, context: Context, element: Tre
   ];
   if (expressions.some((info) => info.guards.length > 0))
     refuse('not_supported', { subject: 'TABLESAMPLE of an expression' });
+  // The clause is written anew inside the sub-select: another number there is another text.
+  markLiteralsIn(sampleRange(content, context), context);
   return single(referenceRelation(element, relation, scope, context, content));
 }
 

@@ -1,6 +1,16 @@
 /** FuncCall: judged by every candidate of its name and number of arguments; those that take objects see only what the identity may. */
-import { combine, markSensitive, type ExpressionInfo, walkField, walkList, walkWindow, stringLiteral } from './walk.ts';
+import {
+  combine,
+  markLiteralsIn,
+  markSensitive,
+  type ExpressionInfo,
+  walkField,
+  walkList,
+  walkWindow,
+  stringLiteral,
+} from './walk.ts';
 import type { CatalogFunction, Oid } from './catalog.ts';
+import { readField } from './column-reference.ts';
 import { argumentRanges, textRange, type TokenRange } from './extents.ts';
 import { judgeFunctionCall, matchesArity, type FunctionJudgement } from './functions.ts';
 import { displayName } from './identifiers.ts';
@@ -105,6 +115,9 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
         schemas: access.schemas,
       });
   if (verdict.kind === 'refused') refuseFunction(label, arity, verdict.reason, content);
+  const reference = verdict.kind === 'attribute' ? asNode(args[0], 'ColumnRef') : undefined;
+  const field = reference === undefined ? undefined : readField(reference, name, scope, context);
+  if (field !== undefined) return field;
   const isWindow = over !== undefined;
   if (isAggregate && !isWindow) scope.aggregateDepth += 1;
   const infos = [
@@ -226,6 +239,7 @@ function wrapArgument(
 /** The whole call gives way to a look-up of ours over the same arguments; they must hold nothing that is itself rewritten. */
 function replaceCall(content: Tree, node: Tree, context: Context): void {
   const ranges = argumentsOf(content, context);
+  for (const range of ranges) markLiteralsIn(range, context);
   const { source } = context;
   context.deferred.push(() => {
     const [first, second] = ranges.map((range) => textRange(source, range));

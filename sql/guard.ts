@@ -15,7 +15,13 @@ import { wrapNode } from './wrap-node.ts';
 
 /** SQL of a condition. A flag may be NULL on the empty side of an outer join: that row is no hidden one. */
 export function conditionSql(condition: GuardCondition): string {
-  return condition.kind === 'flag' ? `${quoteIdentifier(condition.name)} IS NOT FALSE` : `(${condition.sql}) IS TRUE`;
+  return condition.kind === 'flag' ? `${flagSql(condition)} IS NOT FALSE` : `(${condition.sql}) IS TRUE`;
+}
+
+/** The flag column itself. */
+export function flagSql(flag: Extract<GuardCondition, { readonly kind: 'flag' }>): string {
+  const name = quoteIdentifier(flag.name);
+  return flag.qualifier === undefined ? name : `${quoteIdentifier(flag.qualifier)}.${name}`;
 }
 
 /** The conditions of several guards, each relation once; empty where all were fenced. */

@@ -1,6 +1,6 @@
 /** What a query offers to the level around it, and what that level may ask of it: a flag in its output, a fence, guarded outputs. */
 import { TARGETS_END, clauseEnd, enclosingParenthesis, firstToken, keywordBefore, textRange } from './extents.ts';
-import { requestConditions } from './guard.ts';
+import { flagSql, requestConditions } from './guard.ts';
 import { quoteIdentifier } from './identifiers.ts';
 import { parseExpression, parseTargets, type Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
@@ -29,6 +29,8 @@ export interface QueryOptions {
   readonly level: 'top' | 'nested';
   /** Common table expressions of a surrounding statement (INSERT, UPDATE ...) that already has a scope. */
   readonly scope?: Scope;
+  /** Hears of the first arm of a set operation before the second is walked (the first term of a recursive query). */
+  readonly onFirstArm?: (arm: QueryInfo) => void;
 }
 
 /** UTF-16 offset behind the last token of a SELECT's target list. */
@@ -40,7 +42,7 @@ function targetsEnd(select: Tree, context: Context): number {
   return source.tokens[last]?.end ?? refuse('rewrite_uncertain');
 }
 
-/** Adds a flag to a simple query's output, so that the level above can test it. Gives the output's name. */
+/** Adds a flag (its SQL) to a simple query's output, so that the level above can test it. Gives the output's name. */
 export function exportFlag(query: QueryInfo, flag: string, context: Context): string {
   const known = query.state.exports.get(flag);
   if (known !== undefined) return known;
@@ -48,7 +50,7 @@ export function exportFlag(query: QueryInfo, flag: string, context: Context): st
   query.state.exports.set(flag, name);
   const end = targetsEnd(query.select, context);
   context.deferred.push(() => {
-    const text = `${quoteIdentifier(flag)} AS ${quoteIdentifier(name)}`;
+    const text = `${flag} AS ${quoteIdentifier(name)}`;
     surroundText(context, { start: end, end }, '', `, ${text}`);
     query.select['targetList'] = [...listField(query.select, 'targetList'), ...parseTargets(text)];
   });
@@ -160,7 +162,7 @@ export function derivedGuards(query: QueryInfo, columnIndex: number, scope: Scop
         const condition = guard.request(from);
         if (condition === undefined) return undefined;
         if (condition.kind === 'filter') return condition;
-        return { kind: 'flag', name: exportFlag(query, condition.name, context) };
+        return { kind: 'flag', name: exportFlag(query, flagSql(condition), context) };
       },
       fence,
     }),

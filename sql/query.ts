@@ -9,7 +9,7 @@ import {
   walkWindow,
 } from './walk.ts';
 import { noteOuterGuards } from './column-reference.ts';
-import { CLAUSE_END, nameRange, textRange } from './extents.ts';
+import { CLAUSE_END, TARGETS_END, clauseEnd } from './extents.ts';
 import { processFromClause } from './from-clause.ts';
 import { groupByPrimaryKey, addToGroupBy } from './group-by.ts';
 import { noteLeakyOuter, requestConditions, walkConjuncts } from './guard.ts';
@@ -67,7 +67,7 @@ export function walkQuery(select: Tree, parent: Scope | undefined, context: Cont
   const operation = stringField(select, 'op') ?? 'SETOP_NONE';
   const info =
     operation !== 'SETOP_NONE'
-      ? processSetOperation(select, scope, context)
+      ? processSetOperation(select, scope, context, options)
       : listField(select, 'valuesLists').length > 0
         ? processValues(select, scope, context)
         : processPlainSelect(select, scope, context);
@@ -108,12 +108,14 @@ function walkLimit(select: Tree, scope: Scope, context: Context): void {
 }
 
 /** ORDER BY of a set operation names output columns or positions only. */
-function processSetOperation(select: Tree, scope: Scope, context: Context): QueryInfo {
+function processSetOperation(select: Tree, scope: Scope, context: Context, options: QueryOptions): QueryInfo {
   const left = treeField(select, 'larg') ?? refuse('not_supported', { subject: 'set operation' });
   const right = treeField(select, 'rarg') ?? refuse('not_supported', { subject: 'set operation' });
-  const arms = [left, right].map((arm) =>
-    processQuery(asNode(arm, 'SelectStmt') ?? arm, scope, context, { level: 'nested' }),
-  );
+  const arms = [left, right].map((arm, i) => {
+    const info = processQuery(asNode(arm, 'SelectStmt') ?? arm, scope, context, { level: 'nested' });
+    if (i === 0) options.onFirstArm?.(info);
+    return info;
+  });
   for (const arm of arms) inheritTraits(scope, arm);
   const [first, second] = arms;
   const columns = (first?.columns ?? []).map((column, i) => {
@@ -216,7 +218,7 @@ function processPlainSelect(select: Tree, scope: Scope, context: Context): Query
     having === undefined &&
     !targets.aggregate &&
     targets.complete &&
-    listField(select, 'targetList').length > 0 &&
+    hasTargetList(select) &&
     ['distinctClause', 'limitOffset', 'limitCount', 'lockingClause'].every((key) => select[key] === undefined);
   return finish(select, scope, targets.columns, targets.complete, simple);
 }
@@ -290,7 +292,7 @@ function processTargets(select: Tree, scope: Scope, context: Context): Targets {
     }
     const value = treeField(target, 'val') ?? refuse('not_supported', { subject: 'a target' });
     const info = walkExpression(value, scope, context);
-    keepWholeRowName(target, value, context);
+    keepName(target, value, context);
     noteLeakyOuter(scope, info);
     aggregate ||= info.aggregate || context.setReturning.has(value);
     columns.push({
@@ -303,15 +305,22 @@ function processTargets(select: Tree, scope: Scope, context: Context): Targets {
   return { columns, complete, aggregate };
 }
 
-/** A whole-row reference that is written out anew would lose its output name. */
-function keepWholeRowName(target: Tree, value: Tree, context: Context): void {
-  const reference = asNode(value, 'ColumnRef');
-  if (reference === undefined || stringField(target, 'name') !== undefined) return;
+/** What stands in an expression's place must not change the name of its column. */
+function keepName(target: Tree, value: Tree, context: Context): void {
+  if (stringField(target, 'name') !== undefined) return;
   const name = columnName(value);
+  const location = locationOf(target);
   context.deferred.push(() => {
-    if (asNode(value, 'CaseExpr') === undefined) return;
-    const { end } = textRange(context.source, nameRange(context.source, locationOf(reference)));
+    if (stringField(target, 'name') !== undefined || columnName(value) === name) return;
+    const last = clauseEnd(context.source, context.source.tokenAt(location), TARGETS_END, true);
+    const end = context.source.tokens[last]?.end ?? refuse('rewrite_uncertain');
     surroundText(context, { start: end, end }, '', ` AS ${quoteIdentifier(name)}`);
     target['name'] = name;
   });
+}
+
+/** `TABLE t` has a star without a place in the text: nothing can be added to its list. */
+function hasTargetList(select: Tree): boolean {
+  const targets = listField(select, 'targetList');
+  return targets.length > 0 && targets.every((target) => locationOf(asNode(target, 'ResTarget') ?? {}) > 0);
 }

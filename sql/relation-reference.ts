@@ -5,7 +5,15 @@ import { displayQualified, quoteIdentifier, quoteQualified } from './identifiers
 import { parseFromItem, type Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import { printExpression, type RelationView } from './relation-view.ts';
-import { findCte, type FromItem, type Guard, type Scope, type ScopeColumn } from './scope.ts';
+import {
+  findCte,
+  resolveItem,
+  type FromItem,
+  type Guard,
+  type GuardCondition,
+  type Scope,
+  type ScopeColumn,
+} from './scope.ts';
 import { become, freshName, replaceText, type Context } from './statement-context.ts';
 import { systemRelationView } from './system-catalogs.ts';
 import { asNode, booleanField, locationOf, nameList, stringField, treeField } from './tree-access.ts';
@@ -70,19 +78,36 @@ function cteItem(rangeVar: Tree, scope: Scope): FromItem | undefined {
   if (entry === undefined) return undefined;
   const alias = treeField(rangeVar, 'alias');
   const names = alias === undefined ? [] : nameList(alias, 'colnames');
+  const ownName = (alias === undefined ? undefined : stringField(alias, 'aliasname')) ?? name;
+  const keys = new Map<object, object>();
   const columns = entry.columns.map((column, i) => ({
     ...column,
     name: names[i] ?? column.name,
-    guards: entry.guardsFor(i, scope),
+    guards: entry.guardsFor(i, scope).map((guard) => throughReference(guard, ownName, scope, keys)),
   }));
   return {
-    alias: (alias === undefined ? undefined : stringField(alias, 'aliasname')) ?? name,
+    alias: ownName,
     columns,
     complete: entry.complete,
     replaced: false,
     extras: entry.extras,
     allGuards: columns.flatMap((column) => column.guards),
   };
+}
+
+/** A flag of a common table expression stands in each reference to it: its name alone would be ambiguous, and the rows are not the same. */
+function throughReference(guard: Guard, alias: string, scope: Scope, keys: Map<object, object>): Guard {
+  if (guard.scope !== scope) return guard;
+  const key = keys.get(guard.key) ?? {};
+  keys.set(guard.key, key);
+  const request = (from: Scope = scope): GuardCondition | undefined => {
+    const condition = guard.request(from);
+    if (condition?.kind !== 'flag') return condition;
+    if (resolveItem(from, alias)?.scope.traits !== scope.traits)
+      refuse('not_supported', { subject: `the name ${alias} for two relations in nested queries` });
+    return { ...condition, qualifier: alias };
+  };
+  return { ...guard, key, request };
 }
 
 /** Walks one relation of FROM. `node` is the wrapped RangeVar, or the RangeTableSample around it (then `sample` is its content). */
@@ -403,7 +428,8 @@ function systemColumn(
   return { name, typeOid, guards: [], leakproof: true };
 }
 
-function sampleRange(sample: Tree, context: Context): TokenRange {
+/** TABLESAMPLE with its arguments. */
+export function sampleRange(sample: Tree, context: Context): TokenRange {
   const { source } = context;
   // The node's place is that of the method's name or of the keyword, by version; the keyword is looked for.
   let first = source.tokenAt(locationOf(sample));

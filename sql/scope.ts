@@ -7,8 +7,8 @@ import type { RelationView } from './relation-view.ts';
 
 /** What stands for "this row is inside the filter" at some level of the statement. */
 export type GuardCondition =
-  /** A flag column added to a FROM item; its name is unique in the statement, so it needs no qualifier. */
-  | { readonly kind: 'flag'; readonly name: string }
+  /** A flag column added to a FROM item; its name is unique in the statement, save where a common table expression is named twice. */
+  | { readonly kind: 'flag'; readonly name: string; readonly qualifier?: string }
   /** The filter itself, over the target of an UPDATE, DELETE or MERGE. */
   | { readonly kind: 'filter'; readonly sql: string };
 

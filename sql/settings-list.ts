@@ -207,6 +207,9 @@ function decideSearchPath(value: string, schemas: readonly string[]): { readonly
   if (names === undefined) return refusal('must be a list of schemas');
   const isGranted = (name: string): boolean =>
     name === 'pg_catalog' || name === 'information_schema' || schemas.includes(name);
+  // Behind another schema, names of that schema would take the place of the system's own.
+  if (names.includes('pg_catalog') && names[0] !== 'pg_catalog')
+    return refusal('must name pg_catalog first, or not at all');
   return names.every(isGranted) ? allowed : refusal(`may name only ${[...schemas, 'pg_catalog'].join(', ')}`);
 }
 

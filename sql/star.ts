@@ -4,7 +4,9 @@ import { nameRange, textRange } from './extents.ts';
 import { quoteIdentifier } from './identifiers.ts';
 import { parseTargets, type Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
-import { resolveItem, type FromItem, type Scope, type ScopeColumn, type StarEntry } from './scope.ts';
+import { resolveColumn, resolveItem, type FromItem, type Scope, type ScopeColumn, type StarEntry } from './scope.ts';
+import { noteLeakyOuter } from './guard.ts';
+import { walkExpression } from './walk.ts';
 import { become, replaceText, type Context } from './statement-context.ts';
 import { asNode, listField, locationOf, nameList, treeField } from './tree-access.ts';
 
@@ -48,16 +50,76 @@ function itemsOf(entries: readonly StarEntry[], scope: Scope): readonly FromItem
 function replaceStar(element: Tree, location: number, sql: string, context: Context): void {
   // `TABLE t` has a star without a place in the text; the reference writes `SELECT *` there, and there are no extras to hide.
   if (location <= 0) refuse('not_supported', { subject: 'TABLE with a guarded condition' });
-  replaceText(context, textRange(context.source, nameRange(context.source, location)), sql);
+  replaceTargets(element, textRange(context.source, nameRange(context.source, location)), sql, context);
+}
+
+function replaceTargets(
+  element: Tree,
+  range: { readonly start: number; readonly end: number },
+  sql: string,
+  context: Context,
+): void {
+  replaceText(context, range, sql);
   become(element, { PosternTargets: { targets: parseTargets(sql) } });
+}
+
+/** Reads every column that a star shows. */
+function readEntries(
+  entries: readonly StarEntry[],
+  scope: Scope,
+  context: Context,
+  location: number,
+): readonly ScopeColumn[] {
+  const columns = entries.flatMap((entry) =>
+    (entry.kind === 'column' ? [entry.column] : entry.item.columns).map((column) => ({ column, item: entry.item })),
+  );
+  for (const { column, item } of columns) {
+    if (column.unreadable !== undefined)
+      refuse('column_not_readable', { subject: column.name, advice: 'name the columns you may read', location });
+    noteColumn(context, item, column);
+    noteOuterGuards(scope, column.guards);
+    if (scope.ungrouped !== undefined && scope.aggregateDepth === 0 && item !== undefined)
+      scope.ungrouped.push({ item, name: column.name, location: undefined });
+  }
+  return columns.map(({ column }) => column);
+}
+
+function endsInStar(node: Tree, key: string): boolean {
+  return listField(node, key).some((field) => asNode(field, 'A_Star') !== undefined);
+}
+
+/** `(c).*`: the columns of a row in FROM; those of any other row are not known. `undefined`: no star. */
+function expandFields(element: Tree, fields: Tree, scope: Scope, context: Context): ExpandedStar | undefined {
+  if (!endsInStar(fields, 'indirection')) return undefined;
+  const reference = asNode(treeField(fields, 'arg'), 'ColumnRef') ?? {};
+  const [name] = nameList(reference, 'fields');
+  const isName = name !== undefined && listField(reference, 'fields').length === 1;
+  const found = isName && listField(fields, 'indirection').length === 1 ? resolveColumn(scope, name) : undefined;
+  if (found?.kind !== 'item' || !found.item.complete || found.item.isTarget === true) {
+    context.hasUnresolved = true;
+    noteLeakyOuter(scope, walkExpression({ A_Indirection: fields }, scope, context));
+    return { columns: [], complete: false };
+  }
+  const { item } = found;
+  const entries = starOf(item);
+  const columns = readEntries(entries, scope, context, locationOf(reference));
+  const { source } = context;
+  const start = source.tokenAt(locationOf(asNode(element, 'ResTarget') ?? {}));
+  context.deferred.push(() => {
+    if (item.extras().length === 0) return;
+    const last = (source.partner[start] ?? -3) + 2;
+    replaceTargets(element, textRange(source, { first: start, last }), entriesSql(entries), context);
+  });
+  return { columns, complete: true };
 }
 
 /** Handles a star target; `undefined` if the element is none. Throws RefusalError. */
 export function expandStars(element: Tree, scope: Scope, context: Context): ExpandedStar | undefined {
   const target = asNode(element, 'ResTarget') ?? {};
+  const fields = asNode(treeField(target, 'val'), 'A_Indirection');
+  if (fields !== undefined) return expandFields(element, fields, scope, context);
   const reference = asNode(treeField(target, 'val'), 'ColumnRef');
-  if (reference === undefined || !listField(reference, 'fields').some((field) => asNode(field, 'A_Star') !== undefined))
-    return undefined;
+  if (reference === undefined || !endsInStar(reference, 'fields')) return undefined;
   const names = nameList(reference, 'fields');
   const location = locationOf(reference);
   const name = names.at(-1);
@@ -66,19 +128,7 @@ export function expandStars(element: Tree, scope: Scope, context: Context): Expa
   if (name !== undefined && found === undefined) return { columns: [], complete: false };
   const entries = found === undefined ? scope.star : starOf(found.item);
   const qualifiedReplaced = schema !== undefined && found?.item.replaced === true;
-  const columns: ScopeColumn[] = [];
-  for (const entry of entries) {
-    const listed = entry.kind === 'column' ? [entry.column] : entry.item.columns;
-    for (const column of listed) {
-      if (column.unreadable !== undefined)
-        refuse('column_not_readable', { subject: column.name, advice: 'name the columns you may read', location });
-      noteColumn(context, entry.item, column);
-      noteOuterGuards(scope, column.guards);
-      if (scope.ungrouped !== undefined && scope.aggregateDepth === 0 && entry.item !== undefined)
-        scope.ungrouped.push({ item: entry.item, name: column.name, location: undefined });
-      columns.push(column);
-    }
-  }
+  const columns = readEntries(entries, scope, context, location);
   context.deferred.push(() => {
     const hasExtras = itemsOf(entries, scope).some((item) => item.extras().length > 0);
     if (hasExtras) replaceStar(element, location, entriesSql(entries), context);

@@ -81,6 +81,14 @@ export function markSensitive(context: Context, node: Tree | undefined): void {
   if (location !== undefined) context.sensitiveLiterals.add(context.source.at(location));
 }
 
+/** Marks every literal of a token range. */
+export function markLiteralsIn(range: { readonly first: number; readonly last: number }, context: Context): void {
+  for (let i = range.first; i <= range.last; i++) {
+    const token = context.source.tokens[i];
+    if (token?.kind === 'string' || token?.kind === 'number') context.sensitiveLiterals.add(token.start);
+  }
+}
+
 /** Text of a string literal node. */
 export function stringLiteral(node: Tree | undefined): string | undefined {
   const sval = treeField(asNode(node, 'A_Const') ?? {}, 'sval');

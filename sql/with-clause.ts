@@ -1,13 +1,14 @@
 /** WITH: common table expressions with PostgreSQL's scoping (each sees those before it; RECURSIVE sees itself and all). */
 import { derivedGuards, inheritTraits, processQuery, type QueryInfo, withNestedFacts } from './query-info.ts';
-import { columnName } from './output-name.ts';
 import { writeCommand } from './command-tags.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import { newScope, withoutSiblings, type CteEntry, type Scope, type ScopeColumn } from './scope.ts';
 import type { Context } from './statement-context.ts';
-import { walkField } from './walk.ts';
+import { LITERAL_UNKNOWN_TYPE, walkField } from './walk.ts';
 import { asNode, booleanField, listField, nameList, stringField, treeField, unwrap } from './tree-access.ts';
+
+const TEXT = 25;
 
 function renamed(columns: readonly ScopeColumn[], names: readonly string[]): readonly ScopeColumn[] {
   return columns.map((column, i) => ({ ...column, name: names[i] ?? column.name }));
@@ -62,42 +63,21 @@ function processRecursive(
     const query = processQuery(select, scope, context, { level: 'nested' });
     return queryEntry(name, query, columnNames, scope, context);
   }
-  // The first term gives the columns; the whole is then walked once, with the name visible inside.
-  own.columns = probeColumns(first, columnNames);
-  own.complete = own.columns.length > 0;
   scope.ctes.set(name, entry);
-  const query = processQuery(select, withoutSiblings(scope), context, { level: 'nested' });
+  // The first term gives names and types; it cannot read the whole, so nothing is known before.
+  const onFirstArm = (arm: QueryInfo): void => {
+    own.columns = renamed(arm.columns.map(recursiveColumn), columnNames);
+    own.complete = arm.complete;
+  };
+  const query = processQuery(select, withoutSiblings(scope), context, { level: 'nested', onFirstArm });
   inheritTraits(scope, query);
-  own.columns = renamed(
-    query.columns.map((column) => ({ ...column, guards: [], leakproof: true })),
-    columnNames,
-  );
-  own.complete = query.complete;
   return entry;
 }
 
-/** Output names of a term by its targets alone; a star makes them unknown until the walk. */
-function probeColumns(term: Tree, columnNames: readonly string[]): readonly ScopeColumn[] {
-  const select = asNode(term, 'SelectStmt') ?? term;
-  const targets = listField(select, 'targetList');
-  const isStar = targets.some((target) =>
-    listField(asNode(treeField(asNode(target, 'ResTarget') ?? {}, 'val'), 'ColumnRef') ?? {}, 'fields').some(
-      (field) => asNode(field, 'A_Star') !== undefined,
-    ),
-  );
-  const count =
-    listField(select, 'valuesLists').length > 0
-      ? listField(asNode(listField(select, 'valuesLists')[0], 'List') ?? {}, 'items').length
-      : targets.length;
-  if (isStar || count === 0) return columnNames.length > 0 ? columnNames.map(plainColumn) : [];
-  return Array.from({ length: count }, (_, i) => plainColumn(columnNames[i] ?? targetName(targets[i], i)));
-}
-
-function targetName(target: Tree | undefined, index: number): string {
-  const content = asNode(target, 'ResTarget');
-  const value = content === undefined ? undefined : treeField(content, 'val');
-  if (content === undefined || value === undefined) return `column${index + 1}`;
-  return stringField(content, 'name') ?? columnName(value);
+/** A column of the working table: filled before it is read, so nothing reaches below it. An untyped literal has become text. */
+function recursiveColumn(column: ScopeColumn): ScopeColumn {
+  const typeOid = column.typeOid === LITERAL_UNKNOWN_TYPE ? TEXT : column.typeOid;
+  return { name: column.name, typeOid, guards: [], leakproof: true };
 }
 
 function plainColumn(name: string): ScopeColumn {
