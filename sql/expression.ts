@@ -5,6 +5,16 @@
 import type { Oid } from './catalog.ts';
 import { columnReference, starInRow } from './column-reference.ts';
 import { functionCall } from './function-call.ts';
+import {
+  jsonAggregate,
+  jsonFunction,
+  jsonKeyValue,
+  leaky,
+  typedOutput,
+  xmlExpression,
+  xmlSerialize,
+  type Walk,
+} from './json-expression.ts';
 import { indirection } from './indirection.ts';
 import { isLeakproofOperator } from './leakproof.ts';
 import { judgeOperatorUse } from './operator-use.ts';
@@ -14,7 +24,7 @@ import type { Scope } from './scope.ts';
 import type { Context } from './statement-context.ts';
 import { subLink } from './sub-link.ts';
 import { asNode, isTree, listField, nameList, numberField, stringField, treeField, unwrap } from './tree-access.ts';
-import { resolveTypeName, typeCast } from './type-cast.ts';
+import { typeCast } from './type-cast.ts';
 import {
   LITERAL_UNKNOWN_TYPE,
   NOTHING_READ,
@@ -25,7 +35,6 @@ import {
   walkExpression,
   walkField,
   walkList,
-  walkWindow,
   type ExpressionInfo,
 } from './walk.ts';
 
@@ -48,20 +57,6 @@ export function walkNode(node: Tree, scope: Scope, context: Context): Expression
   const info = walk(content, scope, context, node);
   context.depth -= 1;
   return info;
-}
-
-type Walk = (content: Tree, scope: Scope, context: Context, node: Tree) => ExpressionInfo;
-
-/** Children that are simply walked; the node itself may raise. */
-function leaky(...keys: readonly string[]): Walk {
-  return (content, scope, context) => {
-    const infos = keys.flatMap((key) => {
-      const value = content[key];
-      if (Array.isArray(value)) return walkList(content, key, scope, context);
-      return isTree(value) ? [walkExpression(value, scope, context)] : [];
-    });
-    return { ...combine(infos), leakproof: false, constant: false };
-  };
 }
 
 function constant(content: Tree, _scope: Scope, context: Context): ExpressionInfo {
@@ -356,85 +351,6 @@ function sqlValueFunction(content: Tree): ExpressionInfo {
   return { ...NOTHING_READ, typeOid, constant: [...CURRENT_OF_CLOCK].some((known) => operation.startsWith(known)) };
 }
 
-function typedOutput(key: string, walk: Walk): Walk {
-  return (content, scope, context, node) => {
-    const output = treeField(content, key);
-    const type =
-      output === undefined
-        ? undefined
-        : (treeField(asNode(output, 'JsonOutput') ?? output, 'typeName') ?? treeField(output, 'typeName'));
-    if (type !== undefined) resolveTypeName(type, context);
-    return walk(content, scope, context, node);
-  };
-}
-
-function behaviors(content: Tree, scope: Scope, context: Context): readonly ExpressionInfo[] {
-  return ['on_empty', 'on_error'].flatMap((key) => {
-    const behavior = treeField(content, key);
-    if (behavior === undefined) return [];
-    return [walkField(asNode(behavior, 'JsonBehavior') ?? behavior, 'expr', scope, context)];
-  });
-}
-
-/** JSON_VALUE, JSON_QUERY, JSON_EXISTS. */
-function jsonFunction(content: Tree, scope: Scope, context: Context): ExpressionInfo {
-  const value = treeField(content, 'context_item');
-  const infos = [
-    value === undefined ? NOTHING_READ : jsonValue(value, scope, context),
-    walkField(content, 'pathspec', scope, context),
-    ...listField(content, 'passing').map((argument) => jsonArgument(argument, scope, context)),
-    ...behaviors(content, scope, context),
-  ];
-  return { ...combine(infos), leakproof: false, constant: false };
-}
-
-function jsonArgument(node: Tree, scope: Scope, context: Context): ExpressionInfo {
-  const argument = asNode(node, 'JsonArgument') ?? node;
-  const value = treeField(argument, 'val');
-  return value === undefined ? NOTHING_READ : jsonValue(value, scope, context);
-}
-
-function jsonKeyValue(content: Tree, scope: Scope, context: Context): ExpressionInfo {
-  const value = treeField(content, 'value');
-  const infos = [
-    walkField(content, 'key', scope, context),
-    value === undefined ? NOTHING_READ : jsonValue(value, scope, context),
-  ];
-  return { ...combine(infos), leakproof: false, constant: false };
-}
-
-/** JSON_OBJECTAGG and JSON_ARRAYAGG: aggregates with their own FILTER, ORDER BY and OVER. */
-function jsonAggregate(content: Tree, scope: Scope, context: Context): ExpressionInfo {
-  const constructor = treeField(content, 'constructor') ?? refuse('not_supported', { subject: 'JSON aggregate' });
-  const inner = asNode(constructor, 'JsonAggConstructor') ?? constructor;
-  const output = treeField(
-    asNode(treeField(inner, 'output') ?? {}, 'JsonOutput') ?? treeField(inner, 'output') ?? {},
-    'typeName',
-  );
-  if (output !== undefined) resolveTypeName(output, context);
-  scope.aggregateDepth += 1;
-  const argument = treeField(content, 'arg');
-  const infos = [
-    argument === undefined
-      ? NOTHING_READ
-      : 'JsonKeyValue' in argument || !('raw_expr' in argument || 'JsonValueExpr' in argument)
-        ? jsonKeyValue(asNode(argument, 'JsonKeyValue') ?? argument, scope, context)
-        : jsonValue(argument, scope, context),
-    walkField(inner, 'agg_filter', scope, context),
-    ...walkList(inner, 'agg_order', scope, context),
-  ];
-  scope.aggregateDepth -= 1;
-  const over = treeField(inner, 'over');
-  if (over !== undefined) infos.push(...walkWindow(over, scope, context));
-  return { ...combine(infos), leakproof: false, aggregate: true, constant: false };
-}
-
-function xmlSerialize(content: Tree, scope: Scope, context: Context): ExpressionInfo {
-  const type = treeField(content, 'typeName');
-  if (type !== undefined) resolveTypeName(type, context);
-  return leaky('expr')(content, scope, context, content);
-}
-
 function sortBy(content: Tree, scope: Scope, context: Context): ExpressionInfo {
   const using = listField(content, 'useOp').map((n) => stringField(asNode(n, 'String') ?? {}, 'sval') ?? '');
   const info = walkField(content, 'node', scope, context);
@@ -447,13 +363,6 @@ function sortBy(content: Tree, scope: Scope, context: Context): ExpressionInfo {
     });
   }
   return info;
-}
-
-function xmlExpression(content: Tree, scope: Scope, context: Context): ExpressionInfo {
-  const named = listField(content, 'named_args').map((argument) =>
-    walkField(asNode(argument, 'ResTarget') ?? argument, 'val', scope, context),
-  );
-  return { ...combine([...named, ...walkList(content, 'args', scope, context)]), leakproof: false, constant: false };
 }
 
 const EXPRESSIONS: ReadonlyMap<string, Walk> = new Map<string, Walk>([
