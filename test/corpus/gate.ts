@@ -1,0 +1,98 @@
+/** A real proxy in this process, before a real server, under one policy given as YAML. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { AuditEvent, AuditSink } from '#audit/event.ts';
+import type { Log } from '#proxy/log.ts';
+import { startProxy } from '#proxy/start.ts';
+
+export interface CorpusGateOptions {
+  readonly serverPort: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+  /** The `spec` of the policy below `connectionRef` and `subjects`, indented by two spaces. */
+  readonly policySpec: string;
+  readonly searchPath?: readonly string[];
+}
+
+export interface CorpusGate {
+  readonly port: number;
+  /** Everything the proxy logged as an error: a fault of ours stands here. */
+  readonly faults: string[];
+  /** The audit records, newest last. */
+  readonly events: AuditEvent[];
+  readonly close: () => Promise<void>;
+}
+
+function manifest(options: CorpusGateOptions): string {
+  return `
+apiVersion: postern.dev/v1alpha1
+kind: DatabaseConnection
+metadata: { name: shop, namespace: data }
+spec:
+  engine: Postgres
+  host: 127.0.0.1
+  port: ${options.serverPort}
+  database: ${options.database}
+  searchPath: [${(options.searchPath ?? ['public']).join(', ')}]
+  tls: { mode: Disable }
+  credentials: { secretRef: { name: shop-agent } }
+  maskKey: { secretRef: { name: shop-agent, key: mask-key } }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: shop-agent, namespace: data, labels: { postern.dev/connection: shop } }
+stringData: { username: ${options.user}, password: ${options.password}, mask-key: "a key for the corpus only" }
+---
+apiVersion: postern.dev/v1alpha1
+kind: DatabaseAccessPolicy
+metadata: { name: corpus, namespace: data }
+spec:
+  connectionRef: { name: shop }
+  subjects: [{ serviceAccount: { namespace: agents, name: bot } }]
+${options.policySpec}
+`;
+}
+
+/** Starts the proxy and waits until policy and catalog are in force; rejects with what it logged where it does not come up. */
+export async function startCorpusGate(options: CorpusGateOptions): Promise<CorpusGate> {
+  const folder = await mkdtemp(join(tmpdir(), 'postern-corpus-'));
+  await writeFile(join(folder, 'all.yaml'), manifest(options));
+  const faults: string[] = [];
+  const events: AuditEvent[] = [];
+  const log: Log = {
+    info: () => undefined,
+    warn: () => undefined,
+    error: (fields, message) => faults.push(`${message} ${JSON.stringify(fields)}`),
+  };
+  const sink: AuditSink = {
+    append: (batch) => {
+      events.push(...batch);
+      return true;
+    },
+    writable: true,
+    close: async () => undefined,
+  };
+  const proxy = await startProxy({
+    manifests: folder,
+    connection: { namespace: 'data', name: 'shop' },
+    identity: { namespace: 'agents', serviceAccount: 'bot', groups: [], claims: {} },
+    listen: { host: '127.0.0.1', port: 0 },
+    sink,
+    log,
+    catalogRefreshMs: 3_600_000,
+  });
+  const timer = setTimeout(() => faults.push('the gate did not become ready'), 10_000);
+  await proxy.ready();
+  clearTimeout(timer);
+  return {
+    port: proxy.address.port,
+    faults,
+    events,
+    close: async () => {
+      await proxy.close(500);
+      await rm(folder, { recursive: true });
+    },
+  };
+}

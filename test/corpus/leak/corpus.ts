@@ -1,0 +1,19 @@
+/** The leak corpus: every payload shows a protected value without the gate. */
+import { CATALOGS } from './catalogs.ts';
+import { DIAGNOSTICS } from './diagnostics.ts';
+import { INFERENCE } from './inference.ts';
+import { PROCEDURAL } from './procedural.ts';
+import { SHAPING } from './shaping.ts';
+import { PARSING, WIRE } from './wire.ts';
+import { WRITES } from './writes.ts';
+
+export const LEAK_CORPUS = [
+  ...SHAPING,
+  ...INFERENCE,
+  ...DIAGNOSTICS,
+  ...CATALOGS,
+  ...WRITES,
+  ...PROCEDURAL,
+  ...WIRE,
+  ...PARSING,
+];

@@ -1,0 +1,61 @@
+/**
+ * The leak corpus: on two databases that differ only in what the policy protects, every payload looks the same through the gate; without it,
+ * as an ordinary role, each one differs.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { LEAK_CORPUS } from '#test/corpus/leak/corpus.ts';
+import { type LeakBench, startLeakBench, type Verdict } from '#test/corpus/leak/runner.ts';
+import { isPostgresInstalled } from '#test/postgres.ts';
+
+const LINES = /^[A-I]([1-9]|[1-9]\d|10[01])$/;
+
+test('the corpus holds at least 250 payloads, each with its line of the catalogue and a title of its own', () => {
+  expect(LEAK_CORPUS.length).toBeGreaterThanOrEqual(250);
+  expect(LEAK_CORPUS.filter(({ line }) => !LINES.test(line))).toEqual([]);
+  const names = LEAK_CORPUS.map(({ line, title }) => `${line} ${title}`);
+  expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
+});
+
+/** Newer syntax or functions: on 15 the control is a syntax error on both sides. */
+const SINCE_16: ReadonlySet<string> = new Set<string>([
+  'A6 SQL/JSON constructors',
+  'A6 SQL/JSON aggregates',
+  'A6 SQL/JSON query functions',
+  'A6 JSON_TABLE',
+  'C32 soft input errors',
+  'D40 generic plan',
+  'A14 returning of MERGE',
+  'A14 returning old and new',
+  'A14 returning with aliases for old and new',
+  'E50 merge by source',
+]);
+
+describe.each([18, 15].filter((version) => isPostgresInstalled(version === 15 ? 15 : 18)))('PostgreSQL %i', (major) => {
+  const version = major === 15 ? 15 : 18;
+  let bench: LeakBench;
+  const held: Verdict[] = [];
+
+  beforeAll(async () => {
+    bench = await startLeakBench(version);
+  });
+
+  afterAll(async () => {
+    await bench.stop();
+  });
+
+  const corpus = LEAK_CORPUS.filter(({ line, title }) => version === 18 || !SINCE_16.has(`${line} ${title}`));
+  test.each(corpus.map((payload) => [`${payload.line} ${payload.title}`, payload] as const))(
+    '%s',
+    async (_, payload) => {
+      const verdict = await bench.judge(payload);
+      if (verdict.kind === 'held') held.push(verdict);
+      expect(verdict).toMatchObject({ kind: 'held' });
+    },
+  );
+
+  test('most payloads are answered, not refused, and the gate had no fault', () => {
+    const answered = held.filter((verdict) => verdict.kind === 'held' && !verdict.refused);
+    expect(answered.length / corpus.length).toBeGreaterThan(0.6);
+    expect(bench.faults()).toEqual([]);
+  });
+});
