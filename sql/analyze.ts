@@ -16,6 +16,7 @@ import { commandTag } from './command-tags.ts';
 import type { Facts } from './facts.ts';
 import { parseSql, type ParsedStatement, type Tree } from './parser.ts';
 import { RefusalError, type Refusal } from './refusal.ts';
+import { refuseReservedNames } from './reserved-names.ts';
 import { namesAfter } from './session-effects.ts';
 import { blankComments, sourceText, type SourceText } from './source-text.ts';
 import { piecesOf, printPieces, printProof, verifyText } from './splice.ts';
@@ -140,6 +141,7 @@ function analyzeStatement(statement: ParsedStatement, source: SourceText, input:
   const [tag, content] = unwrap(statement.stmt);
   const context = newContext(input, source, commandTag(tag, content), start, end);
   try {
+    refuseReservedNames(source.text, statement.stmt);
     processStatement(tag, content, context);
     for (let i = 0; i < context.deferred.length; i++) context.deferred[i]?.();
     const pieces = piecesOf(context.edits, start, end);

@@ -47,7 +47,8 @@ function refuseMissing(names: readonly string[], location: number): never {
   return refuse('undefined_object', { subject, sqlstate: '42703', location });
 }
 
-function refuseMissingTable(name: string, location: number): never {
+/** As the server says it of an alias that nothing in scope has. */
+export function refuseMissingTable(name: string, location: number): never {
   const subject = `missing FROM-clause entry for table "${name}"`;
   return refuse('undefined_object', { subject, sqlstate: '42P01', location });
 }

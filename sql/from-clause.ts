@@ -261,6 +261,19 @@ function columnDefinitions(list: readonly Tree[], context: Context): readonly Sc
   });
 }
 
+/** Built-in functions with one result that has a name of its own, which an alias for the item does not replace. */
+const NAMED_RESULTS: ReadonlyMap<string, string> = new Map([
+  ['json_array_elements', 'value'],
+  ['json_array_elements_text', 'value'],
+  ['jsonb_array_elements', 'value'],
+  ['jsonb_array_elements_text', 'value'],
+  ['pg_partition_ancestors', 'relid'],
+]);
+
+function resultName(call: Tree): string | undefined {
+  return NAMED_RESULTS.get(nameList(asNode(call, 'FuncCall') ?? {}, 'funcname').at(-1) ?? '');
+}
+
 function rangeFunction(content: Tree, scope: Scope, context: Context): FromNode {
   const functions = listField(content, 'functions').map((pair) => listField(asNode(pair, 'List') ?? {}, 'items'));
   const infos: ExpressionInfo[] = [];
@@ -276,7 +289,7 @@ function rangeFunction(content: Tree, scope: Scope, context: Context): FromNode 
     if (typed.length > 0) columns.push(...columnDefinitions(typed, context));
     else if (context.scalarCalls.has(call))
       columns.push({
-        name: functions.length === 1 && alias.name !== undefined ? alias.name : columnName(call),
+        name: resultName(call) ?? (functions.length === 1 && alias.name !== undefined ? alias.name : columnName(call)),
         typeOid: info.typeOid,
         guards: [],
         leakproof: true,

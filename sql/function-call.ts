@@ -129,7 +129,9 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
   if (over !== undefined) infos.push(...walkWindow(over, scope, context));
   const special = applyVerdict(verdict, content, args, node, context);
   if (functions.some((one) => one.returnsSet)) context.setReturning.add(node);
-  if (isScalar(functions, context)) context.scalarCalls.add(node);
+  // A user's function may name its one result, which the catalog snapshot does not tell.
+  const isBuiltIn = functions.every((one) => one.schema === 'pg_catalog');
+  if (isBuiltIn && isScalar(functions, context)) context.scalarCalls.add(node);
   const called = combine(infos);
   const isVolatile = functions.some((one) => one.volatility === 'v') && !CLOCK.has(name);
   if (isVolatile) scope.traits.volatile = true;

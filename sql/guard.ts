@@ -115,7 +115,8 @@ export function walkConjuncts(
   if (infos.some((info) => !info.leakproof)) scope.raises = true;
   // What is guarded cannot leak to an outer level; what is not needs no guard.
   const safe = infos.map((info) => (needsGuard(info) ? { ...info, leakproof: true } : info));
-  return combine(safe);
+  const raising = safe.filter((info) => !info.leakproof);
+  return { ...combine(raising), aggregate: infos.some((info) => info.aggregate) };
 }
 
 /** Notes an expression outside of the guarded clauses that may raise, and whether that is because of an outer level's hidden row. */

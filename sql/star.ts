@@ -1,5 +1,5 @@
 /** `*` and `alias.*` in target lists: passed through, or written out where columns of ours must not show. */
-import { noteColumn, noteOuterGuards } from './column-reference.ts';
+import { noteColumn, noteOuterGuards, refuseMissingTable } from './column-reference.ts';
 import { nameRange, textRange } from './extents.ts';
 import { quoteIdentifier } from './identifiers.ts';
 import { parseTargets, type Tree } from './parser.ts';
@@ -125,7 +125,7 @@ export function expandStars(element: Tree, scope: Scope, context: Context): Expa
   const name = names.at(-1);
   const schema = names.length > 1 ? names.at(-2) : undefined;
   const found = name === undefined ? undefined : resolveItem(scope, name, schema);
-  if (name !== undefined && found === undefined) return { columns: [], complete: false };
+  if (name !== undefined && found === undefined) return refuseMissingTable(name, location);
   const entries = found === undefined ? scope.star : starOf(found.item);
   const qualifiedReplaced = schema !== undefined && found?.item.replaced === true;
   const columns = readEntries(entries, scope, context, location);
