@@ -69,11 +69,11 @@ export class RawSession extends MessageLog {
   }
 
   /** Connects and takes away the greeting. */
-  static async open(port: number, minorVersion = 0): Promise<RawSession> {
+  static async open(port: number, minorVersion = 0, database = 'shop'): Promise<RawSession> {
     const session = new RawSession(port);
     const parameters = new Map([
       ['user', 'bot'],
-      ['database', 'shop'],
+      ['database', database],
     ]);
     session.send(encodeStartup(minorVersion, parameters));
     await session.until(1);

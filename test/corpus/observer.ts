@@ -83,8 +83,8 @@ function line(tag: number, bytes: Buffer): string {
 const CLOSED = '(connection closed)';
 
 /** Everything the server at that port says to the steps. A refused start-up is an observation too. */
-export async function observe(port: number, steps: readonly Step[]): Promise<readonly string[]> {
-  const session = await RawSession.open(port);
+export async function observe(port: number, steps: readonly Step[], database = 'shop'): Promise<readonly string[]> {
+  const session = await RawSession.open(port, 0, database);
   const seen: string[] = [];
   const take = (): void => {
     for (const { tag, bytes } of session.messages) seen.push(line(tag, bytes));

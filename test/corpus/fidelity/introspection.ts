@@ -1,0 +1,1 @@
+import type { FidelityCase } from './runner.ts'; export const INTROSPECTION: readonly FidelityCase[] = [];
