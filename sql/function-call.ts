@@ -12,7 +12,7 @@ import {
 import type { CatalogFunction, Oid } from './catalog.ts';
 import { readField } from './column-reference.ts';
 import { argumentRanges, textRange, type TokenRange } from './extents.ts';
-import { judgeFunctionCall, matchesArity, type FunctionJudgement } from './functions.ts';
+import { NOT_AVAILABLE, judgeFunctionCall, matchesArity, type FunctionJudgement } from './functions.ts';
 import { displayName } from './identifiers.ts';
 import {
   visibleRegLiteral,
@@ -27,7 +27,7 @@ import { settingCall } from './setting-call.ts';
 import { sequenceCall } from './sequence-call.ts';
 import { become, replaceText, type Context } from './statement-context.ts';
 import { asNode, booleanField, listField, locationOf, nameList, treeField } from './tree-access.ts';
-import { judgeCastTo } from './type-cast.ts';
+import { isVisibleType, judgeCastTo } from './type-cast.ts';
 import { wrapNode } from './wrap-node.ts';
 
 function candidates(
@@ -118,6 +118,11 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
   const reference = verdict.kind === 'attribute' ? asNode(args[0], 'ColumnRef') : undefined;
   const field = reference === undefined ? undefined : readField(reference, name, scope, context);
   if (field !== undefined) return field;
+  // Nothing of that name: what exists and is not granted gives the same answer.
+  const castTarget = verdict.kind === 'cast' ? catalog.typeByOid.get(verdict.typeOid) : undefined;
+  if (verdict.kind === 'attribute' || (castTarget !== undefined && !isVisibleType(castTarget, context))) {
+    refuseFunction(label, arity, NOT_AVAILABLE, content);
+  }
   const isWindow = over !== undefined;
   if (isAggregate && !isWindow) scope.aggregateDepth += 1;
   const infos = [

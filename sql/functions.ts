@@ -5,7 +5,6 @@
 import type { FunctionGrants } from './access.ts';
 import { ALLOWED_FUNCTIONS, REFUSAL_REASONS } from './builtin-functions.ts';
 import { type CatalogFunction, type CatalogOperator, type CatalogSnapshot, type Oid, qualifiedKey } from './catalog.ts';
-import { displayName } from './identifiers.ts';
 import { OID_FUNCTIONS, type OidArgument } from './oid-function-list.ts';
 import { isRegType, type RegType } from './reg-types.ts';
 
@@ -129,7 +128,7 @@ export function judgeFunctionCall(call: FunctionCall): FunctionJudgement {
   const matching = named.filter((candidate) => matchesArity(candidate, arity, call.hasVariadic));
   const users = matching.filter((candidate) => candidate.schema !== 'pg_catalog');
   const strange = users.find((candidate) => !isFunctionGranted(candidate, call.grants));
-  if (strange !== undefined) return { kind: 'refused', reason: ungrantedReason(strange, schema) };
+  if (strange !== undefined) return { kind: 'refused', reason: ungrantedReason(strange) };
   const builtin = reachable('pg_catalog');
   // A cast to reg* looks names up, and so does the function of that name.
   if (builtin && arity === 1 && isRegType(name)) {
@@ -172,17 +171,16 @@ function notAFunction(
     (candidate) => candidate.schema === 'pg_catalog' || isFunctionGranted(candidate, call.grants),
   );
   if (visible) return { kind: 'refused', reason: `no candidate takes ${arity} arguments` };
-  return functionRule(name, arity).kind === 'refused'
-    ? functionRule(name, arity)
-    : { kind: 'refused', reason: 'it does not exist, or no policy names it in functions.allow' };
+  return { kind: 'refused', reason: NOT_AVAILABLE };
 }
 
-function ungrantedReason(candidate: CatalogFunction, written: string | undefined): string {
-  // A name that the agent wrote may be repeated; the schema of a hidden candidate may not.
+/** One answer for a function that does not exist and for one that is not granted: which of them it is, is not to be told. */
+export const NOT_AVAILABLE = 'it does not exist, or no policy names it in functions.allow';
+
+function ungrantedReason(candidate: CatalogFunction): string {
   const known = ALLOWED.has(candidate.name) ? '; for the built-in function write pg_catalog. before the name' : '';
   if (candidate.extension !== undefined) return `no policy names it${membership(candidate.extension)}${known}`;
-  if (written === undefined) return `it does not exist, or no policy names it in functions.allow${known}`;
-  return `no policy names ${displayName(candidate.schema)}.${displayName(candidate.name)} in functions.allow`;
+  return `${NOT_AVAILABLE}${known}`;
 }
 
 /** Whether a function takes that many arguments: defaults may be left out, variadic ones repeated. */

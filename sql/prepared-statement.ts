@@ -50,6 +50,8 @@ export function executePrepared(content: Tree, context: Context): void {
   for (const filtered of statement.facts.rowFilters) context.rowFilters.add(filtered);
   for (const nested of statement.facts.nested) context.nestedFacts.push(nested);
   context.governed ||= statement.governed;
+  // The plan of what was prepared would show what stands in it.
+  context.concealed ||= statement.governed;
   const { shape, checks } = statement.executed ?? statement;
   context.strippedColumns = shape.strippedColumns;
   context.hidesRows = shape.hidesRows;

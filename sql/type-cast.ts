@@ -85,6 +85,24 @@ function judgeType(type: CatalogType, location: number, context: Context): void 
   }
 }
 
+function refuseMissingType(names: readonly string[], location: number): never {
+  return refuse('undefined_object', {
+    subject: `type "${names.join('.')}" does not exist`,
+    sqlstate: '42704',
+    location,
+  });
+}
+
+/** A type that nothing visible uses does not exist for the identity: neither its name nor its labels and checks are to be tried out. */
+export function isVisibleType(type: CatalogType, context: Context): boolean {
+  if (context.trusted || isSystemSchema(type.schema)) return true;
+  const { catalog, access } = context.input;
+  if (type.extension !== undefined) return true;
+  const element = type.category === 'A' ? (catalog.typeByOid.get(type.elementOid) ?? type) : type;
+  if (element.relationOid !== 0) return access.views.has(element.relationOid);
+  return context.visible().typeOids.includes(element.oid);
+}
+
 /** Resolves a TypeName and refuses types that are not allowed. The type's OID (the array's for `int[]`). */
 export function resolveTypeName(typeName: Tree, context: Context): Oid | undefined {
   const content = asNode(typeName, 'TypeName') ?? typeName;
@@ -93,12 +111,9 @@ export function resolveTypeName(typeName: Tree, context: Context): Oid | undefin
   const names = nameList(content, 'names');
   const type = findType(names, context);
   if (type === undefined) {
-    return refuse('undefined_object', {
-      subject: `type "${names.join('.')}" does not exist`,
-      sqlstate: '42704',
-      location,
-    });
+    return refuseMissingType(names, location);
   }
+  if (!isVisibleType(type, context)) return refuseMissingType(names, location);
   judgeType(type, location, context);
   return listField(content, 'arrayBounds').length > 0 ? type.arrayOid || undefined : type.oid;
 }
