@@ -60,6 +60,12 @@ function protectComparedColumns(query: QueryInfo, context: Context, operatorIsLe
   else fenceQuery(query, context);
 }
 
+/** Whether the planner surely makes a semi-join of `column IN (SELECT ...)` (source: convert_ANY_sublink_to_join): a column of this level. */
+function anyIsJoined(content: Tree, tested: ExpressionInfo, query: QueryInfo, scope: Scope): boolean {
+  const isColumn = asNode(treeField(content, 'testexpr'), 'ColumnRef') !== undefined;
+  return isColumn && !query.scope.traits.correlated && tested.guards.every((guard) => guard.scope === scope);
+}
+
 export function subLink(content: Tree, scope: Scope, context: Context, _node: Tree): ExpressionInfo {
   const kind = stringField(content, 'subLinkType') ?? 'EXISTS_SUBLINK';
   const select =
@@ -92,9 +98,7 @@ export function subLink(content: Tree, scope: Scope, context: Context, _node: Tr
       leakproof: compares && both.leakproof,
       typeOid: BOOL,
       constant: false,
-      // Source: convert_ANY_sublink_to_join.
-      joined:
-        compares && !query.scope.traits.correlated && asNode(content['testexpr'] as Tree, 'ColumnRef') !== undefined,
+      joined: compares && anyIsJoined(content, tested, query, scope),
     };
   }
   if (kind === 'EXPR_SUBLINK' || kind === 'ARRAY_SUBLINK') {

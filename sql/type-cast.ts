@@ -10,7 +10,7 @@ import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import type { Scope } from './scope.ts';
 import type { Context } from './statement-context.ts';
-import { wrapNode } from './wrap-node.ts';
+import { replaceAround } from './wrap-node.ts';
 import { asNode, listField, locationOf, nameList, stringField, treeField } from './tree-access.ts';
 
 const REG_TYPES: ReadonlySet<string> = new Set([
@@ -118,25 +118,29 @@ export function resolveTypeName(typeName: Tree, context: Context): Oid | undefin
   return listField(content, 'arrayBounds').length > 0 ? type.arrayOid || undefined : type.oid;
 }
 
-/** The whole `expr::type` or `CAST(expr AS type)` in the text. */
-function castRange(content: Tree, context: Context): TokenRange {
+interface CastRange {
+  /** The whole `expr::type` or `CAST(expr AS type)`. */
+  readonly whole: TokenRange;
+  readonly argument: TokenRange;
+}
+
+function castRange(content: Tree, context: Context): CastRange {
   const { source } = context;
-  const operator = locationOf(content);
-  const typeName = treeField(content, 'typeName') ?? {};
-  if (operator > 0 && source.tokens[source.tokenAt(operator)]?.word === 'CAST') {
-    const first = source.tokenAt(operator);
-    return { first, last: source.partner[first + 1] ?? first };
+  const operator = source.tokenAt(locationOf(content));
+  const type = source.tokenAt(locationOf(treeField(content, 'typeName') ?? {}));
+  if (source.tokens[operator]?.word === 'CAST') {
+    const close = source.partner[operator + 1] ?? operator;
+    return { whole: { first: operator, last: close }, argument: { first: operator + 2, last: type - 2 } };
   }
-  let last = source.tokenAt(locationOf(typeName));
+  let last = type;
   while (source.tokens[last + 1]?.kind === 'dot') last += 2;
-  const colon = source.tokenAt(operator);
-  let first = Math.min(firstToken(source, treeField(content, 'arg')), colon - 1);
-  for (let i = colon - 1; i >= first; i--) {
+  let first = Math.min(firstToken(source, treeField(content, 'arg')), operator - 1);
+  for (let i = operator - 1; i >= first; i--) {
     const partner = source.tokens[i]?.kind === 'close' ? (source.partner[i] ?? i) : i;
     if (partner < first) first = partner;
   }
-  const range = balanced(source, { first, last });
-  return range;
+  const whole = balanced(source, { first, last });
+  return { whole, argument: { first: whole.first, last: operator - 1 } };
 }
 
 /** Walks a TypeCast. */
@@ -218,13 +222,12 @@ function regCast(
     return { ...info, leakproof: true };
   }
   const visible = context.visible();
+  const range = castRange(content, context);
+  const outer = textRange(context.source, range.whole);
+  const inner = textRange(context.source, range.argument);
+  // The cast itself gives way: the server must not look the name up.
   context.deferred.push(() => {
-    wrapNode(
-      node,
-      textRange(context.source, castRange(content, context)),
-      (inner) => wrapRegCast(inner, regType, visible),
-      context,
-    );
+    replaceAround(node, { outer, inner, kept: argument }, (sql) => wrapRegCast(sql, regType, visible), context);
   });
   return { ...info, leakproof: false, constant: false };
 }

@@ -1,6 +1,6 @@
 /** Puts SQL of ours around an expression, in the text and in the tree alike. */
 import { parseExpression, type Tree } from './parser.ts';
-import { become, surroundText, type Context } from './statement-context.ts';
+import { become, replaceText, surroundText, type Context } from './statement-context.ts';
 import { isTree, nameList, treeField } from './tree-access.ts';
 
 const HOLE = 'postern_hole';
@@ -18,6 +18,35 @@ export function fillHole(value: unknown, filling: Tree): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, fillHole(child, filling)]));
 }
 
+function splitTemplate(template: string): readonly [before: string, after: string] {
+  const [before, after, ...rest] = template.split(HOLE);
+  if (before === undefined || after === undefined || rest.length > 0)
+    throw new Error('wrapper must hold its argument once');
+  return [before, after];
+}
+
+interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Puts other SQL in the place of a node, around one part of it that is kept (`kept` is that part's wrapped node). */
+export function replaceAround(
+  node: Tree,
+  place: { readonly outer: Span; readonly inner: Span; readonly kept: Tree },
+  print: (inner: string) => string,
+  context: Context,
+): void {
+  const template = print(HOLE);
+  const [before, after] = splitTemplate(template);
+  const { outer, inner } = place;
+  if (inner.start > outer.start) replaceText(context, { start: outer.start, end: inner.start }, before);
+  else surroundText(context, inner, before, '');
+  replaceText(context, { start: inner.end, end: outer.end }, after);
+  const filled = fillHole(parseExpression(template), place.kept);
+  if (isTree(filled)) become(node, filled);
+}
+
 /**
  * Wraps a node: `print(inner)` gives the SQL with `inner` standing exactly once, inside parentheses of its own.
  */
@@ -28,9 +57,7 @@ export function wrapNode(
   context: Context,
 ): void {
   const template = print(HOLE);
-  const [before, after, ...rest] = template.split(HOLE);
-  if (before === undefined || after === undefined || rest.length > 0)
-    throw new Error('wrapper must hold its argument once');
+  const [before, after] = splitTemplate(template);
   surroundText(context, range, before, after);
   const filled = fillHole(parseExpression(template), { ...node });
   if (isTree(filled)) become(node, filled);
