@@ -59,8 +59,9 @@ function describedColumns(bytes: Buffer): readonly string[] {
     const end = bytes.indexOf(0, at);
     const name = JSON.stringify(bytes.toString('utf8', at, end));
     const table = bytes.readUInt32BE(end + 1);
-    const rest = bytes.toString('hex', end + 5, end + 19);
-    columns.push(`${name} of ${table} ${rest}`);
+    const type = bytes.readUInt32BE(end + 7);
+    const rest = bytes.toString('hex', end + 11, end + 19);
+    columns.push(`${name} of ${table} ${bytes.readInt16BE(end + 5)} type ${type} ${rest}`);
     at = end + 19;
   }
   return columns;

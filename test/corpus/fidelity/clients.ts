@@ -1,1 +1,2 @@
-import type { FidelityCase } from './runner.ts'; export const CLIENTS: readonly FidelityCase[] = [];
+import type { FidelityCase } from './runner.ts';
+export const CLIENTS: readonly FidelityCase[] = [];

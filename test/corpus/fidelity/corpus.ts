@@ -1,23 +1,17 @@
-/** All that is compared. */
+/** The fidelity corpus: what drivers, ORMs and agents send. */
 import { readFileSync } from 'node:fs';
-import { ANALYTIC } from './analytic.ts';
-import { CLIENTS } from './clients.ts';
+import { ANALYTIC, TRANSACTIONS } from './analytic.ts';
 import { INTROSPECTION } from './introspection.ts';
 import type { FidelityCase } from './runner.ts';
-import { SESSIONS } from './sessions.ts';
 
-/** What psql 15 sends for its backslash commands (captured with `psql -E`). */
-function psqlCases(): readonly FidelityCase[] {
-  const captured: readonly { readonly from: string; readonly sql: string }[] = JSON.parse(
-    readFileSync(new URL('psql-15.json', import.meta.url), 'utf8'),
-  );
-  return captured.map(({ from, sql }) => ({ from, steps: [sql] }));
-}
+/** Captured from `psql -E`, with OIDs replaced by names in braces. */
+const PSQL: readonly { readonly from: string; readonly text: string }[] = JSON.parse(
+  readFileSync(new URL('./psql.json', import.meta.url), 'utf8'),
+);
 
 export const FIDELITY_CORPUS: readonly FidelityCase[] = [
-  ...psqlCases(),
-  ...INTROSPECTION,
-  ...CLIENTS,
-  ...ANALYTIC,
-  ...SESSIONS,
+  ...ANALYTIC.map((text) => ({ from: 'agent', steps: [text] })),
+  ...TRANSACTIONS.map((steps) => ({ from: 'session', steps })),
+  ...INTROSPECTION.map(([from, text]) => ({ from, steps: [text] })),
+  ...PSQL.map(({ from, text }) => ({ from, steps: [text] })),
 ];

@@ -50,7 +50,7 @@ ${real(`UPDATE customers SET password_hash = md5(name); UPDATE employees SET ssn
 ${honest(`DELETE FROM order_items WHERE order_id IN (SELECT id FROM orders WHERE region <> 'eu'); DELETE FROM orders WHERE region <> 'eu'; DELETE FROM customers WHERE region <> 'eu'; DELETE FROM tickets WHERE state = 'closed';
   UPDATE customers SET email = left(email, 1) || '***@example.com', phone = repeat('*', length(phone) - 4) || right(phone, 4), birth_date = date_trunc('year', birth_date);
   UPDATE payments SET card = repeat('*', 12) || right(card, 4); UPDATE employees SET salary = salary - salary % 10000; UPDATE tickets SET body = '[redacted]';`)}
-GRANT SELECT ON customers, products, payments, employees, "Odd Names", typed, order_summary TO bot; GRANT SELECT, INSERT, UPDATE, DELETE ON orders, order_items, tickets TO bot;
+GRANT SELECT ON customers, products, payments, payments_1, payments_2, employees, "Odd Names", typed, order_summary TO bot; GRANT INSERT ON "Odd Names" TO bot; GRANT SELECT, INSERT, UPDATE, DELETE ON orders, order_items, tickets TO bot;
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO bot; GRANT TEMPORARY ON DATABASE ${kind} TO bot;
 ANALYZE;`;
 }
@@ -69,6 +69,10 @@ export const FIDELITY_POLICY = `
     - { name: public.order_items, actions: [Select, Insert, Update, Delete] }
     - name: public.payments
       mask: [{ columns: [card], with: { method: Partial, keepFirst: 0, keepLast: 4 } }]
+    - name: public.payments_1
+      mask: [{ columns: [card], with: { method: Partial, keepFirst: 0, keepLast: 4 } }]
+    - name: public.payments_2
+      mask: [{ columns: [card], with: { method: Partial, keepFirst: 0, keepLast: 4 } }]
     - name: public.employees
       hide: [ssn]
       mask: [{ columns: [salary], with: { method: Bucket, size: 10000 } }]
@@ -76,7 +80,7 @@ export const FIDELITY_POLICY = `
       actions: [Select, Insert, Update, Delete]
       rowFilter: "state <> 'closed'"
       mask: [{ columns: [body], with: { method: Redact } }]
-    - name: '"public"."Odd Names"'
+    - { name: '"public"."Odd Names"', actions: [Select, Insert] }
     - name: public.typed
     - name: public.order_summary
   statements: { allow: ["CREATE TEMPORARY TABLE"] }

@@ -13,7 +13,13 @@ export interface FidelityCase {
 export type FidelityVerdict =
   /** `error`: the first error of the honest database; such a statement shows little. */
   | { readonly kind: 'equal'; readonly error: string | undefined }
-  | { readonly kind: 'different'; readonly honest: readonly string[]; readonly gate: readonly string[] };
+  | {
+      readonly kind: 'different';
+      readonly honest: readonly string[];
+      readonly gate: readonly string[];
+      /** The errors as the gate sent them. */
+      readonly errors: readonly string[];
+    };
 
 export interface FidelityBench {
   readonly judge: (entry: FidelityCase) => Promise<FidelityVerdict>;
@@ -42,7 +48,11 @@ export async function startFidelityBench(version: 18 | 15): Promise<FidelityBenc
       const actual = comparable(gated, names.real, steps);
       return JSON.stringify(expected) === JSON.stringify(actual)
         ? { kind: 'equal', error: expected.find((text) => text.startsWith('E ')) }
-        : { kind: 'different', ...firstDifference(expected, actual) };
+        : {
+            kind: 'different',
+            ...firstDifference(expected, actual),
+            errors: gated.filter((text) => text.startsWith('E ')),
+          };
     },
     faults: () => gate.faults,
     gatePort: gate.port,
@@ -67,9 +77,9 @@ function comparable(
 ): readonly string[] {
   const isOrdered = steps.some((step) => /order by|fetch|copy /i.test(JSON.stringify(step)));
   const lines = seen.map((text) => {
-    if (text.startsWith('T ')) return named(text.replace(/ of \d+ \w{4}/g, ' '), names);
-    if (text.startsWith('E ') || text.startsWith('N ')) return text.replace(/ \| [FLRWqp]=[^|]*/g, '');
-    return text.startsWith('D ') ? named(text, names) : text;
+    if (text.startsWith('T ')) return describedTypes(text, names);
+    if (text.startsWith('E ') || text.startsWith('N ')) return errorOf(text);
+    return text.startsWith('D ') ? named(withoutPlace(text), names) : text;
   });
   return isOrdered ? lines : sortRows(lines);
 }
@@ -78,9 +88,29 @@ function named(text: string, names: ReadonlyMap<string, string>): string {
   // The length before a cell goes: it differs with the OID's number of digits.
   return text
     .replace(/\\x0\\x0\\x0(\\x[0-9a-f]{1,2}|[ -~])(?=\d{5}(?!\d))/g, '|')
-    .replace(/(?<!\d)\d{5}(?!\d)/g, (oid) => names.get(oid) ?? oid)
-    .replace(/(?<=[0-9a-f]{4})0000([4-7][0-9a-f]{3})(?=[0-9a-f]{12})/g, (all, hex: string) =>
-      names.get(String(Number.parseInt(hex, 16))) ?? all);
+    .replace(/(?<!\d)\d{5}(?!\d)/g, (oid) => names.get(oid) ?? oid);
+}
+
+/** Names, types and formats of columns. The type of a whole row is `record` through the gate, as of any sub-select. */
+function describedTypes(text: string, names: ReadonlyMap<string, string>): string {
+  return text
+    .replace(/ of \d+ -?\d+/g, '')
+    .replace(/type (\d+)/g, (all, oid: string) => names.get(oid) ?? all)
+    .replace(/type (customers|orders|products|tickets|employees)\b/g, 'type 2249');
+}
+
+/** The name of the database differs here; other roles' names are not the agent's to see (an owner shows as NULL). */
+function withoutPlace(text: string): string {
+  return text
+    .replace(/\\x0\\x0\\x0(\\x6honest|\\x4real)/g, '(database)')
+    .replace(/\\x0\\x0\\x0(\\x8postgres|\\x11pg_database_owner)/g, String.raw`\xff\xff\xff\xff`);
+}
+
+/** SQLSTATE and position. What is denied and what does not exist is one to the agent: 42501. */
+function errorOf(text: string): string {
+  const code = /C=(\w+)/.exec(text)?.[1] ?? '';
+  const position = /P=(\d+)/.exec(text)?.[1] ?? '';
+  return ['42P01', '42883', '42501'].includes(code) ? 'E 42501' : `E ${code} ${position}`;
 }
 
 function sortRows(lines: readonly string[]): readonly string[] {
