@@ -128,6 +128,15 @@ const STATEMENTS = [
   `SELECT region AS g, count(*) FROM customers GROUP BY g`,
   `SELECT region AS g, active AS h, count(*) FROM customers GROUP BY GROUPING SETS ((g, h), (g), ())`,
   `SELECT a.id FROM accounts a WHERE random() IS NOT NULL AND a.id < 5`,
+  `SELECT a.id FROM accounts a, LATERAL (SELECT 1 FROM plain p WHERE a.id IN (SELECT id FROM orders WHERE 1/zero = 1)) l WHERE a.id = 80`,
+  `SELECT a.id FROM accounts a, LATERAL (SELECT 1 WHERE a.id IN (SELECT id FROM orders WHERE 1/zero = 1)) l WHERE a.id = 80`,
+  `SELECT a.id FROM accounts a, LATERAL (SELECT 1 WHERE EXISTS (SELECT 1 FROM orders o WHERE o.id = a.id AND 1/o.zero = 1)) l WHERE a.id = 80`,
+  `SELECT a.id FROM accounts a, LATERAL (SELECT 1 FROM plain p WHERE EXISTS (SELECT 1 FROM orders o WHERE o.id = a.id AND 1/o.zero = 1)) l WHERE a.id = 80`,
+  `SELECT a.id FROM plain p LEFT JOIN accounts a ON a.id = p.id + 79 AND a.id IN (SELECT id FROM orders WHERE 1/zero = 1)`,
+  `SELECT a.id FROM plain p LEFT JOIN accounts a ON a.id = p.id + 79 WHERE a.id IN (SELECT id FROM orders WHERE 1/zero = 1)`,
+  `SELECT a.id FROM accounts a WHERE a.id = 80 AND a.id IN (SELECT p.id FROM plain p UNION SELECT 1/zero FROM orders)`,
+  `SELECT a.id FROM accounts a WHERE a.id = 80 AND a.id IN (VALUES (80), (1))`,
+  `SELECT a.id FROM accounts a WHERE a.id = 80 AND (a.id, a.customer_id) IN (SELECT id, 1/zero FROM orders)`,
 ];
 
 /** With what was there before, or parameters. */
