@@ -1,0 +1,2 @@
+package dev.postern;
+public class DriverCheck { public static void main(String[] a) {} }

@@ -1,0 +1,143 @@
+/** npm's `pg`: what node programs and most MCP servers use. */
+import pg from 'pg';
+import { check, DENIAL, done, equal, errorOf } from './checks.ts';
+
+const pool = new pg.Pool({ max: 2 });
+
+await check('parameters: text, number, array, null, date', async () => {
+  const text = 'SELECT $1::text AS t, $2::int AS n, $3::int[] AS a, $4::text AS z, $5::date::text AS d';
+  const { rows } = await pool.query(text, ['x', 7, [1, 2], null, '2026-01-31']);
+  equal(rows, [{ t: 'x', n: 7, a: [1, 2], z: null, d: '2026-01-31' }]);
+});
+
+await check('masked, hidden and filtered columns', async () => {
+  const { rows, fields } = await pool.query('SELECT * FROM customers WHERE id = ANY($1) ORDER BY id', [[1, 2, 5]]);
+  equal(
+    rows.map((row) => [row.id, row.email, row.birth_date.getMonth()]),
+    [
+      [2, 'o***@example.net', 0],
+      [5, 'k***@example.net', 0],
+    ],
+  );
+  equal(
+    fields.some((field) => field.name === 'password_hash'),
+    false,
+  );
+});
+
+await check('binary results', async () => {
+  const config = { text: 'SELECT 258::int4 AS n, true AS b', binary: true };
+  const { rows } = await pool.query(config);
+  equal(rows, [{ n: 258, b: true }]);
+});
+
+await check('named statement, executed again', async () => {
+  const client = await pool.connect();
+  const named = { name: 'one', text: 'SELECT name FROM customers WHERE id = $1' };
+  equal((await client.query({ ...named, values: [2] })).rows, [{ name: 'Oona Dahl' }]);
+  equal((await client.query({ ...named, values: [1] })).rows, []);
+  client.release();
+});
+
+await check('transaction: commit, rollback, savepoint', async () => {
+  const client = await pool.connect();
+  const add = 'INSERT INTO driver_items (driver, n) VALUES ($1, $2) RETURNING n';
+  await client.query('BEGIN');
+  equal((await client.query(add, ['pg', 1])).rows, [{ n: 1 }]);
+  await client.query('SAVEPOINT s');
+  equal((await errorOf(client.query(add, ['pg', 1]))).code, '23505');
+  await client.query('ROLLBACK TO SAVEPOINT s');
+  await client.query(add, ['pg', 2]);
+  await client.query('COMMIT');
+  await client.query('BEGIN');
+  await client.query(add, ['pg', 3]);
+  await client.query('ROLLBACK');
+  const { rows } = await client.query("SELECT n FROM driver_items WHERE driver = 'pg' ORDER BY n");
+  equal(rows, [{ n: 1 }, { n: 2 }]);
+  client.release();
+});
+
+await check('a denial, by its exact message, and the session lives', async () => {
+  const client = await pool.connect();
+  equal(await errorOf(client.query('SELECT * FROM payroll')), { code: '42501', message: DENIAL });
+  equal(await errorOf(client.query('SELECT * FROM payroll WHERE id = $1', [1])), { code: '42501', message: DENIAL });
+  equal((await client.query('SELECT 1 AS one')).rows, [{ one: 1 }]);
+  client.release();
+});
+
+await check('a denial inside a transaction aborts it', async () => {
+  const client = await pool.connect();
+  await client.query('BEGIN');
+  equal((await errorOf(client.query('SELECT * FROM payroll'))).code, '42501');
+  equal((await errorOf(client.query('SELECT 1'))).code, '25P02');
+  equal((await client.query('COMMIT')).command, 'ROLLBACK');
+  client.release();
+});
+
+await check('MCP server: BEGIN TRANSACTION READ ONLY, text, and what would escape it', async () => {
+  const client = await pool.connect();
+  await client.query('BEGIN TRANSACTION READ ONLY');
+  equal((await client.query('SELECT count(*)::int AS n FROM orders')).rows, [{ n: 3000 }]);
+  equal((await errorOf(client.query('COMMIT; DROP TABLE orders'))).code, '42501');
+  await client.query('ROLLBACK');
+  client.release();
+});
+
+await check('DBHub: options at start-up, tables and columns', async () => {
+  const client = new pg.Client({ options: '-c default_transaction_read_only=on -c search_path=public' });
+  await client.connect();
+  const tables = await client.query(
+    "SELECT table_name FROM information_schema.tables WHERE table_schema = $1 AND table_name !~ 'pgbench' ORDER BY table_name",
+    ['public'],
+  );
+  equal(
+    tables.rows.map((row) => row.table_name),
+    ['customers', 'driver_items', 'orders', 'products'],
+  );
+  const columns = await client.query(
+    "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = $1 ORDER BY ordinal_position",
+    ['customers'],
+  );
+  equal(
+    columns.rows.map((row) => row.column_name).filter((name) => /email|hash/.test(name)),
+    ['email'],
+  );
+  const error = await errorOf(client.query("INSERT INTO driver_items (driver, n) VALUES ('pg', 9)"));
+  equal(error.code, '25006');
+  await client.end();
+});
+
+await check('many queries at once over a pool', async () => {
+  const all = Array.from({ length: 50 }, (_, index) => pool.query('SELECT $1::int AS n', [index]));
+  equal(
+    (await Promise.all(all)).map((result) => result.rows[0].n),
+    Array.from({ length: 50 }, (_, index) => index),
+  );
+});
+
+await check('session reset: DISCARD ALL keeps the pins', async () => {
+  const client = await pool.connect();
+  await client.query("SET application_name = 'x'; SET TimeZone = 'Asia/Tokyo'");
+  await client.query('DISCARD ALL');
+  equal((await client.query('SHOW TimeZone')).rows[0].TimeZone, 'UTC');
+  equal((await client.query('SELECT email FROM customers WHERE id = 2')).rows, [{ email: 'o***@example.net' }]);
+  client.release();
+});
+
+await check('a statement is cancelled by its time', async () => {
+  const client = new pg.Client({ statement_timeout: 100 });
+  await client.connect();
+  const slow = 'SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b';
+  equal((await errorOf(client.query(slow))).code, '57014');
+  await client.end();
+});
+
+await check('reconnect', async () => {
+  await pool.end();
+  const client = new pg.Client();
+  await client.connect();
+  equal((await client.query("SELECT count(*)::int AS n FROM driver_items WHERE driver = 'pg'")).rows, [{ n: 2 }]);
+  await client.end();
+});
+
+done();
