@@ -30,7 +30,8 @@ CREATE TABLE accounts (id int PRIMARY KEY, customer_id int, region text, balance
 INSERT INTO accounts SELECT n, n % 60 + 1, CASE WHEN n % 4 = 0 THEN 'US' ELSE 'EU' END, n % 11 + 1, n % 2 = 0, 'note' || n
   FROM generate_series(1, 80) n;
 CREATE INDEX accounts_customer ON accounts (customer_id);
-CREATE TABLE orders (id int PRIMARY KEY, customer_id int, total int, status text, zero int DEFAULT 0);
+CREATE TABLE orders (id int PRIMARY KEY, customer_id int, total int, status text, zero int DEFAULT 0,
+  grade positive DEFAULT 1);
 INSERT INTO orders SELECT n, n % 60 + 1, n * 10, CASE WHEN n % 5 = 0 THEN 'open' ELSE 'paid' END FROM generate_series(1, 120) n;
 CREATE INDEX orders_customer ON orders (customer_id);
 CREATE TABLE big (id int PRIMARY KEY, other int, region text, payload text);
@@ -38,6 +39,7 @@ INSERT INTO big SELECT n, n % 100, CASE WHEN n % 10 = 0 THEN 'us' ELSE 'eu' END,
 CREATE INDEX big_other ON big (other);
 CREATE TABLE plain (id int, label text);
 INSERT INTO plain VALUES (1, 'one'), (2, 'two'), (3, 'three');
+CREATE TABLE limits (id int, most positive);
 CREATE TABLE payroll (id int, wage int);
 CREATE TABLE parts (id int, region text, amount int) PARTITION BY LIST (region);
 CREATE TABLE parts_eu PARTITION OF parts FOR VALUES IN ('eu');
@@ -79,6 +81,8 @@ const TABLES = [
   { name: 'public.orders' },
   { name: 'public.big', actions: ['Select', 'Update'], rowFilter: "region = 'eu'" },
   { name: 'public.plain' },
+  // The domain of its column is visible, so casts to it are possible.
+  { name: 'public.limits' },
   { name: 'public.parts', rowFilter: "region = 'eu'" },
   { name: 'public.customer_names' },
   { name: 'public.risky' },
