@@ -2,6 +2,7 @@
 import type { AuditSink } from '#audit/event.ts';
 import { openFileSink } from '#audit/file-sink.ts';
 import type { ServerTls } from '#proxy/connection-ports.ts';
+import { beginStart, finishStart } from '#proxy/engine.ts';
 import { openLog } from '#proxy/log.ts';
 import { openServerTls } from '#proxy/server-tls.ts';
 import { ManifestError, type RunningProxy, startProxy } from '#proxy/start.ts';
@@ -25,6 +26,7 @@ export async function runProxy(given: ProxyArguments): Promise<number> {
   const listen = parseAddress(given.listen, '--listen');
   const admin = parseAddress(given.admin, '--admin');
   const tls = await openTls(given);
+  beginStart();
   const log = openLog();
   const sink: AuditSink = await openFileSink(given.auditFile, { productVersion: version });
   let running: RunningProxy;
@@ -35,6 +37,7 @@ export async function runProxy(given: ProxyArguments): Promise<number> {
     await sink.close();
     return report(error);
   }
+  void running.ready().then(finishStart);
   const { address } = running;
   log.info(
     { address: `${address.host}:${address.port}`, connection: given.connection, as: given.as },

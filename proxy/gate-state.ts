@@ -9,6 +9,7 @@ import { effectivePolicy } from '#policy/effective.ts';
 import { loadGuardrails } from '#policy/guardrails.ts';
 import type { Identity } from '#policy/identity.ts';
 import { denialFor } from '#policy/reasons.ts';
+import { loadRedaction } from '#session/result-redaction.ts';
 import { loadParser } from '#sql/parser.ts';
 import type { LoadedCatalog } from './catalog-loader.ts';
 import type { GateState, PolicyState } from './connection-ports.ts';
@@ -107,7 +108,8 @@ export class LiveGate implements GateState {
 
   /** Takes new policies and credentials, if they are sound; else they are reported and the last good ones stay. */
   async take(world: World): Promise<boolean> {
-    await Promise.all([loadParser(), loadGuardrails(world.policies)]);
+    const redacts = world.policies.some((policy) => policy.spec.redact !== undefined);
+    await Promise.all([loadParser(), loadGuardrails(world.policies), redacts ? loadRedaction() : undefined]);
     const problems = [...world.policies.flatMap(policyProblems).map(formatProblem), ...this.#misfits(world)];
     if (problems.length > 0) {
       this.reject(problems);

@@ -3,15 +3,26 @@ import type { Redaction } from '#policy/effective-policy.ts';
 import type { FieldDescription } from '#wire/decode.ts';
 import { encodeCopyData } from '#wire/encode.ts';
 import { WireError } from '#wire/wire-error.ts';
-import {
-  type CopyFormat,
-  type CopyRedactor,
-  createCopyRedactor,
-  createRedactor,
-  type RowRedactor,
-} from './redaction.ts';
+import type { CopyFormat, CopyRedactor, createCopyRedactor, createRedactor, RowRedactor } from './redaction.ts';
 
 /** Where content redaction meets the stream of messages: which redactor a result gets, and COPY data as messages. */
+
+interface Redactors {
+  readonly createRedactor: typeof createRedactor;
+  readonly createCopyRedactor: typeof createCopyRedactor;
+}
+
+let loaded: Redactors | undefined;
+
+/** Loads the detectors and their libraries; to be awaited before a policy that redacts is in force. */
+export async function loadRedaction(): Promise<void> {
+  loaded ??= await import('./redaction.ts');
+}
+
+function redactors(): Redactors {
+  if (loaded === undefined) throw new Error('loadRedaction() has not been awaited');
+  return loaded;
+}
 
 const MAX_REMEMBERED = 500;
 const remembered = new WeakMap<Redaction, Map<string, RowRedactor>>();
@@ -27,7 +38,7 @@ export function rowRedactor(redaction: Redaction, fields: readonly FieldDescript
   let redactor = known.get(key);
   if (redactor === undefined) {
     if (known.size >= MAX_REMEMBERED) known.clear();
-    redactor = createRedactor(redaction, fields);
+    redactor = redactors().createRedactor(redaction, fields);
     known.set(key, redactor);
   }
   return redactor;
@@ -39,7 +50,8 @@ export class CopyRedaction {
 
   /** `isBinary` as CopyOutResponse says; `text` is the COPY statement, whose options say how its lines are read. */
   constructor(redaction: Redaction, isBinary: boolean, text: string) {
-    this.#redactor = createCopyRedactor(redaction, isBinary ? { format: 'binary' } : copyFormatOf(text));
+    const format: CopyFormat = isBinary ? { format: 'binary' } : copyFormatOf(text);
+    this.#redactor = redactors().createCopyRedactor(redaction, format);
   }
 
   /** A whole CopyData message; `undefined`: nothing to send yet. */

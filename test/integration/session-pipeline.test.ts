@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import type { UpstreamTarget } from '#proxy/upstream.ts';
+import { loadRedaction } from '#session/result-redaction.ts';
 import { decodeErrorFields } from '#wire/decode.ts';
 import {
   encodeBind,
@@ -358,6 +359,7 @@ describe('content redaction', () => {
   const redaction = { detectors: ['EmailAddress'], patterns: [{ name: 'badge', regex: 'B-[0-9]{6}' }] };
 
   test('rows in text and binary and COPY data are redacted, also without a Describe', async () => {
+    await loadRedaction();
     const own = await startProtocolGate({ target, policy: testPolicy({ redaction }) });
     const session = await RawSession.open(own.port);
     const cells = (): string => session.messages.map((message) => message.bytes.toString('latin1')).join('');
