@@ -26,6 +26,10 @@ export type Verdict =
 
 export interface LeakBench {
   readonly judge: (payload: Payload) => Promise<Verdict>;
+  /** What the gates of both twins say, without a control. */
+  readonly compare: (
+    steps: readonly Step[],
+  ) => Promise<{ readonly differences: readonly string[]; readonly seen: readonly string[] }>;
   /** What a gate of ours logged as faults. */
   readonly faults: () => readonly string[];
   readonly stop: () => Promise<void>;
@@ -52,6 +56,12 @@ export async function startLeakBench(version: 18 | 15): Promise<LeakBench> {
         direct: [servers.alpha.port, servers.bravo.port],
         gated: [alpha.port, bravo.port],
       }),
+    compare: async (steps) => {
+      const see = async (port: number): Promise<readonly string[]> =>
+        steady(await observe(port, steps), servers.lastOid);
+      const [left, right] = await Promise.all([see(alpha.port), see(bravo.port)]);
+      return { differences: differences(left, right), seen: left };
+    },
     faults: () => [...alpha.faults, ...bravo.faults],
     stop: async () => {
       await Promise.all([alpha.close(), bravo.close()]);
