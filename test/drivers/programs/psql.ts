@@ -43,8 +43,9 @@ await check('\\d of a table shows what may be used, and no more', async () => {
 });
 
 await check('\\d of a table that is not granted is as of one that does not exist', async () => {
-  equal((await script('\\d payroll')).err, 'Did not find any relation named "payroll".');
-  equal((await script('\\d no_such_table')).err, 'Did not find any relation named "no_such_table".');
+  const loud = ['-v', 'QUIET=off'];
+  equal((await script('\\d payroll', ...loud)).err, 'Did not find any relation named "payroll".');
+  equal((await script('\\d no_such_table', ...loud)).err, 'Did not find any relation named "no_such_table".');
 });
 
 await check('\\dt lists the granted tables', async () => {
@@ -83,7 +84,7 @@ await check('\\copy out and in, csv and binary', async () => {
   try {
     const file = join(folder, 'out.csv');
     await prints(`\\copy (SELECT id, email FROM customers WHERE id < 6 ORDER BY id) TO '${file}' WITH (FORMAT csv, HEADER)`, '');
-    equal(await readFile(file, 'utf8'), 'id,email\n2,o***@example.net\n5,k***@example.net\n');
+    equal(await readFile(file, 'utf8'), 'id,email\n2,o***@example.net\n5,d***@example.net\n');
     await writeFile(file, 'psql,1,one\npsql,2,"two, three"\n');
     await prints(`\\copy driver_items (driver, n, note) FROM '${file}' WITH (FORMAT csv)`, '');
     await prints("SELECT n, note FROM driver_items WHERE driver = 'psql' ORDER BY n;", '1|one\n2|two, three');
@@ -97,7 +98,9 @@ await check('\\copy out and in, csv and binary', async () => {
 });
 
 await check('COPY of a table is its view', async () => {
-  await prints("COPY customers (id, email) TO STDOUT WHERE id < 3;".replace(' WHERE id < 3', ''), (await script('SELECT id, email FROM customers;', '-F', '\t')).out);
+  const { out } = await script('SELECT id, email FROM customers;', '-F', '\t');
+  equal(out.includes('d***@example.net'), true);
+  await prints('COPY customers (id, email) TO STDOUT;', out);
 });
 
 await check('transaction: commit, rollback, savepoint, ON_ERROR_ROLLBACK', async () => {
@@ -143,7 +146,7 @@ await check('LangChain: SET search_path before each query', async () => {
 await check('ping: empty statements and comments', async () => {
   await prints(';', '');
   await prints('-- ping', '');
-  await prints('/* a */ SELECT 1 -- b', '1'.replace('1', ''));
+  await prints('/* a */ SELECT 1 -- b', '1');
 });
 
 await check('EXPLAIN shows no filter and no key', async () => {
@@ -153,7 +156,7 @@ await check('EXPLAIN shows no filter and no key', async () => {
 });
 
 await check('a temporary table', async () => {
-  await prints('CREATE TEMP TABLE t AS SELECT id, email FROM customers WHERE id < 6; SELECT count(*), min(email) FROM t;', '2|k***@example.net');
+  await prints('CREATE TEMP TABLE t AS SELECT id, email FROM customers WHERE id < 6; SELECT count(*), min(email) FROM t;', '2|d***@example.net');
 });
 
 done();
