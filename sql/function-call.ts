@@ -19,16 +19,17 @@ import {
   wrapArgument as wrapObjectArgument,
   wrapColumnDescription,
   wrapRegName,
+  wrapSerialSequence,
 } from './oid-functions.ts';
-import { parseExpression, type Tree } from './parser.ts';
+import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import type { Scope } from './scope.ts';
 import { settingCall } from './setting-call.ts';
 import { sequenceCall } from './sequence-call.ts';
-import { become, replaceText, type Context } from './statement-context.ts';
+import type { Context } from './statement-context.ts';
 import { asNode, booleanField, listField, locationOf, nameList, treeField } from './tree-access.ts';
 import { isVisibleType, judgeCastTo } from './type-cast.ts';
-import { wrapNode } from './wrap-node.ts';
+import { argumentHole, wrapArguments, wrapNode } from './wrap-node.ts';
 
 function candidates(
   schema: string | undefined,
@@ -155,6 +156,12 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
   };
 }
 
+/** pg_get_serial_sequence over names that are no literals (drivers ask for all columns at once). */
+function isComputedSerialSequence(content: Tree, args: readonly Tree[]): boolean {
+  if (nameList(content, 'funcname').at(-1) !== 'pg_get_serial_sequence') return false;
+  return args.length === 2 && args.some((argument) => stringLiteral(argument) === undefined);
+}
+
 /** What a judgement asks for beyond letting the call pass; true where the call was changed. */
 function applyVerdict(
   verdict: FunctionJudgement,
@@ -174,6 +181,10 @@ function applyVerdict(
       judgeCastTo(verdict.typeOid, locationOf(content), context);
       return false;
     case 'sequence':
+      if (isComputedSerialSequence(content, args)) {
+        replaceCall(content, args, node, () => wrapSerialSequence(context.visible()), context);
+        return true;
+      }
       sequenceCall(content, args, context);
       return false;
     case 'setting':
@@ -186,10 +197,16 @@ function applyVerdict(
         location: locationOf(content),
       });
     case 'regName':
-      wrapArgument(content, args, 0, (inner) => wrapRegName(inner, verdict.regType, context.visible()), context);
+      replaceCall(
+        content,
+        args,
+        node,
+        () => around((inner) => wrapRegName(inner, verdict.regType, context.visible())),
+        context,
+      );
       return true;
     case 'columnDescription':
-      replaceCall(content, node, context);
+      replaceCall(content, args, node, () => wrapColumnDescription(context.visible()), context);
       return true;
     case 'oid':
       for (const argument of verdict.arguments) oidArgument(content, args, argument, context);
@@ -243,23 +260,27 @@ function wrapArgument(
   context.deferred.push(() => wrapNode(node, textRange(context.source, range), print, context));
 }
 
-/** The whole call gives way to a look-up of ours over the same arguments; they must hold nothing that is itself rewritten. */
-function replaceCall(content: Tree, node: Tree, context: Context): void {
-  const ranges = argumentsOf(content, context);
-  for (const range of ranges) markLiteralsIn(range, context);
+/** The whole call gives way to a look-up of ours over the same arguments. */
+function replaceCall(
+  content: Tree,
+  args: readonly Tree[],
+  node: Tree,
+  print: () => { readonly before: string; readonly after: string },
+  context: Context,
+): void {
   const { source } = context;
-  context.deferred.push(() => {
-    const [first, second] = ranges.map((range) => textRange(source, range));
-    if (first === undefined || second === undefined) refuse('rewrite_uncertain');
-    if (context.edits.some((edit) => edit.start >= first.start && edit.end <= second.end))
-      refuse('not_supported', { subject: 'col_description of an expression' });
-    const start = source.tokens[source.tokenAt(locationOf(content))]?.start ?? refuse('rewrite_uncertain');
-    const close =
-      source.tokens.find((token) => token.start >= second.end && token.word === ')')?.end ??
-      refuse('rewrite_uncertain');
-    const description = wrapColumnDescription(context.visible());
-    const sql = `${description.before}${source.text.slice(first.start, second.end)}${description.after}`;
-    replaceText(context, { start, end: close }, sql);
-    become(node, parseExpression(sql));
-  });
+  for (const range of argumentsOf(content, context)) markLiteralsIn(range, context);
+  const name = source.tokenAt(locationOf(content));
+  let open = name;
+  while (open < source.tokens.length && source.tokens[open]?.word !== '(') open += 1;
+  const close = source.partner[open] ?? refuse('rewrite_uncertain');
+  const before = textRange(source, { first: name, last: open });
+  const after = textRange(source, { first: close, last: close });
+  context.deferred.push(() => wrapArguments(node, { before, after, args }, print(), context));
+}
+
+/** What stands before and after the argument of a wrapper that takes its place. */
+function around(print: (inner: string) => string): { readonly before: string; readonly after: string } {
+  const [before = '', after = ''] = print(argumentHole(0)).split(argumentHole(0));
+  return { before, after };
 }

@@ -191,8 +191,12 @@ export function matchesArity(candidate: CatalogFunction, arity: number, hasVaria
   return arity >= count - 1 - candidate.defaultCount;
 }
 
+/** The server's own functions outside of pg_catalog that drivers call: pure ones. */
+const SYSTEM_FUNCTIONS: ReadonlySet<string> = new Set([qualifiedKey('information_schema', '_pg_expandarray')]);
+
 /** Named by a policy, or part of an extension that one names. */
 export function isFunctionGranted(candidate: CatalogFunction, grants: FunctionGrants): boolean {
+  if (SYSTEM_FUNCTIONS.has(qualifiedKey(candidate.schema, candidate.name))) return true;
   if (grants.functions.has(qualifiedKey(candidate.schema, candidate.name))) return true;
   return candidate.extension !== undefined && grants.extensions.has(candidate.extension);
 }

@@ -71,6 +71,9 @@ export const OID_FUNCTIONS: Readonly<Record<string, Rules>> = {
   pg_get_partkeydef: first(oid(0, 'wholeRelation'), 1),
   pg_get_partition_constraintdef: first(oid(0, 'wholeRelation'), 1),
   pg_get_replica_identity_index: first(oid(0, 'wholeRelation', 'regclass'), 1),
+  pg_relation_is_publishable: first(oid(0, 'relation', 'regclass'), 1),
+  // Only where every ancestor is visible too; of others, as of relations without any, it gives no row.
+  pg_partition_ancestors: first(oid(0, 'wholeRelation'), 1),
   pg_relation_is_updatable: first(oid(0, 'relation', 'regclass'), 2),
   pg_column_is_updatable: first(oid(0, 'relation', 'regclass'), 3),
   pg_sequence_parameters: first(oid(0, 'relation'), 1),
@@ -92,6 +95,12 @@ export const OID_FUNCTIONS: Readonly<Record<string, Rules>> = {
   pg_get_statisticsobjdef_columns: first(NONE, 1),
   pg_get_statisticsobjdef_expressions: first(NONE, 1),
   pg_tablespace_location: first(NONE, 1),
+  // Sizes tell of rows that the policy hides.
+  pg_table_size: first(NONE, 1),
+  pg_indexes_size: first(NONE, 1),
+  pg_total_relation_size: first(NONE, 1),
+  pg_relation_size: first(NONE, 1, 2),
+
   pg_statistics_obj_is_visible: first(NONE, 1),
 
   pg_table_is_visible: first(oid(0, 'relationOrIndex'), 1),

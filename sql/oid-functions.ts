@@ -52,6 +52,26 @@ export function wrapColumnDescription(visible: VisibleObjects): { readonly befor
   };
 }
 
+/** pg_get_serial_sequence(relation, column) as a whole, around its arguments: the sequences of visible columns, NULL for anything else. */
+export function wrapSerialSequence(visible: VisibleObjects): { readonly before: string; readonly after: string } {
+  const { catalog } = visible;
+  const shown = new Set(visible.relationOids);
+  const entries = nameEntries('relation', visible).flatMap(({ oid, texts }) => {
+    const columns = oid === undefined ? [] : (catalog.relationByOid.get(oid)?.columns ?? []);
+    return columns.flatMap((column) => {
+      const sequence = catalog.relationByOid.get(column.ownedSequenceOid ?? 0);
+      if (sequence === undefined || !shown.has(sequence.oid)) return [];
+      return texts.map((text) => [text, column.name, displayQualified(sequence.schema, sequence.name)] as const);
+    });
+  });
+  const lists = [0, 1, 2].map((index) => textArray(entries.map((entry) => entry[index] ?? '')));
+  const equal = (a: string, b: string): string => `${a} OPERATOR(pg_catalog.=) ${b}::pg_catalog.text`;
+  return {
+    before: '(SELECT v.s FROM (SELECT ',
+    after: ` OFFSET 0) AS q (r, c), unnest(${lists.join(', ')}) AS v (r, c, s) WHERE ${equal('v.r', 'q.r')} AND ${equal('v.c', 'q.c')} LIMIT 1)`,
+  };
+}
+
 interface NameEntry {
   readonly oid: Oid | undefined;
   /** Spellings under which a client may compute the name. */

@@ -2,6 +2,7 @@
  * The relations of pg_catalog that an agent may read, each narrowed to what its identity may use. What has no entry is refused, above all
  * statistics, other sessions' work, role secrets, files, locks, replication and large objects.
  */
+import type { Oid } from './catalog.ts';
 import { quoteLiteral } from './identifiers.ts';
 import { isSettingReadable, listedSettings } from './settings-list.ts';
 import { blank, EMPTY, filtered, onlyWhere, type SystemRelationRule, WHOLE } from './system-relation-rule.ts';
@@ -59,6 +60,19 @@ const TYPE_FUNCTIONS = [
   'typsubscript',
 ];
 
+/** Relations at either end of a visible foreign key. */
+function foreignKeyEnds(visible: VisibleObjects): readonly Oid[] {
+  const shown = new Set(visible.constraintOids);
+  return visible.relationOids.flatMap((oid) =>
+    (visible.catalog.relationByOid.get(oid)?.constraints ?? [])
+      .filter((constraint) => constraint.kind === 'f' && shown.has(constraint.oid))
+      .flatMap((constraint) => [
+        oid,
+        ...(constraint.foreignRelationOid === undefined ? [] : [constraint.foreignRelationOid]),
+      ]),
+  );
+}
+
 function classColumns(visible: VisibleObjects): Readonly<Record<string, string>> {
   const countable = isAnyOf('x.oid', visible.countableOids);
   const builtin = `x.oid < ${BUILTIN}`;
@@ -71,7 +85,8 @@ function classColumns(visible: VisibleObjects): Readonly<Record<string, string>>
     relallfrozen: onlyWhere(countable, 'relallfrozen', '0'),
     reltoastrelid: '0::pg_catalog.oid',
     relchecks: `CASE ${checks} WHEN ${builtin} THEN x.relchecks ELSE '0'::pg_catalog.int2 END`,
-    relhastriggers: 'false',
+    // Of triggers only those of foreign keys are known to the identity.
+    relhastriggers: `(x.oid < ${BUILTIN} AND x.relhastriggers) OR ${isAnyOf('x.oid', foreignKeyEnds(visible))}`,
     relrowsecurity: 'false',
     relforcerowsecurity: 'false',
     relrewrite: '0::pg_catalog.oid',

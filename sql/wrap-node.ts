@@ -5,17 +5,45 @@ import { isTree, nameList, treeField } from './tree-access.ts';
 
 const HOLE = 'postern_hole';
 
-function isHole(value: Tree): boolean {
+/** Names that stand for the arguments of a call in a template. */
+export function argumentHole(index: number): string {
+  return `${HOLE}_${index}`;
+}
+
+function holeName(value: Tree): string | undefined {
   const column = treeField(value, 'ColumnRef');
-  return column !== undefined && nameList(column, 'fields')[0] === HOLE;
+  return column === undefined ? undefined : nameList(column, 'fields')[0];
+}
+
+function fillHoles(value: unknown, fillings: ReadonlyMap<string, Tree>): unknown {
+  if (Array.isArray(value)) return value.map((element) => fillHoles(element, fillings));
+  if (!isTree(value)) return value;
+  const filling = fillings.get(holeName(value) ?? '');
+  if (filling !== undefined) return filling;
+  return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, fillHoles(child, fillings)]));
 }
 
 /** A copy of a shared fragment tree with the hole filled. */
 export function fillHole(value: unknown, filling: Tree): unknown {
-  if (Array.isArray(value)) return value.map((element) => fillHole(element, filling));
-  if (!isTree(value)) return value;
-  if (isHole(value)) return filling;
-  return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, fillHole(child, filling)]));
+  return fillHoles(value, new Map([[HOLE, filling]]));
+}
+
+/**
+ * Puts other SQL in the place of a call, around its argument list, which stays as it stands: `before` takes the place of the name and
+ * the opening parenthesis, `after` that of the closing one.
+ */
+export function wrapArguments(
+  node: Tree,
+  call: { readonly before: Span; readonly after: Span; readonly args: readonly Tree[] },
+  sql: { readonly before: string; readonly after: string },
+  context: Context,
+): void {
+  replaceText(context, call.before, sql.before);
+  replaceText(context, call.after, sql.after);
+  const template = `${sql.before}${call.args.map((_, index) => argumentHole(index)).join(', ')}${sql.after}`;
+  const fillings = new Map(call.args.map((argument, index) => [argumentHole(index), argument]));
+  const filled = fillHoles(parseExpression(template), fillings);
+  if (isTree(filled)) become(node, filled);
 }
 
 function splitTemplate(template: string): readonly [before: string, after: string] {
