@@ -74,30 +74,62 @@ function booleanArguments(node: Tree, operation: unknown): readonly unknown[] {
   });
 }
 
+function sameElements(a: readonly unknown[], b: readonly unknown[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (!sameTree(a[i], b[i])) return false;
+  return true;
+}
+
+/** Lists are seldom written out: only where they differ as they are. */
 function sameList(a: readonly unknown[], b: readonly unknown[]): boolean {
-  return a.length === b.length && a.every((element, i) => sameTree(element, b[i]));
+  if (sameElements(a, b)) return true;
+  const [left, right] = [flattened(a), flattened(b)];
+  return (left !== a || right !== b) && sameElements(left, right);
+}
+
+/** Positions are numbers: only those are looked up. */
+function isLeftOut(key: string, value: unknown): boolean {
+  return value === undefined || (typeof value === 'number' && POSITIONS.has(key));
 }
 
 function sameFields(a: Tree, b: Tree): boolean {
   let count = 0;
   for (const key in a) {
-    if (POSITIONS.has(key) || a[key] === undefined) continue;
+    const value = a[key];
+    if (isLeftOut(key, value)) continue;
     count += 1;
-    if (!sameTree(a[key], b[key])) return false;
+    const other = b[key];
+    if (value === other) continue;
+    if (typeof value !== 'object' || !(key === 'BoolExpr' ? sameBoolean(value, other) : sameTree(value, other)))
+      return false;
   }
-  for (const key in b) if (!POSITIONS.has(key) && b[key] !== undefined) count -= 1;
+  for (const key in b) if (!isLeftOut(key, b[key])) count -= 1;
   return count === 0;
+}
+
+/** AND and OR by their arguments in order, however they are nested. */
+function sameBoolean(a: unknown, b: unknown): boolean {
+  if (!isTree(a) || !isTree(b) || a['boolop'] !== b['boolop']) return false;
+  if (a['boolop'] === 'NOT_EXPR') return sameFields(a, b);
+  return sameList(booleanArguments(a, a['boolop']), booleanArguments(b, b['boolop']));
 }
 
 /** Equal but for positions in the text. */
 export function sameTree(a: unknown, b: unknown): boolean {
   if (a === b) return true;
-  if (Array.isArray(a)) return Array.isArray(b) && sameList(flattened(a), flattened(b));
-  if (!isTree(a) || !isTree(b)) return false;
-  if (a['boolop'] !== undefined && a['boolop'] === b['boolop'] && a['boolop'] !== 'NOT_EXPR') {
-    return sameList(booleanArguments(a, a['boolop']), booleanArguments(b, b['boolop']));
-  }
-  return sameFields(a, b);
+  if (Array.isArray(a)) return Array.isArray(b) && sameList(a, b);
+  return isTree(a) && isTree(b) && sameFields(a, b);
+}
+
+const PRINTED_POSITION =
+  /,?"(?:location|name_location|rexpr_list_start|rexpr_list_end|list_start|list_end|stmt_location|stmt_len)":-?\d+/g;
+
+/**
+ * The quick answer: both printed without positions. A key is followed by a colon and a quote inside a string is escaped, so nothing else is cut
+ * out. Trees that differ in print (lists written out, nested ANDs) are compared field by field.
+ */
+function samePrint(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a).replace(PRINTED_POSITION, '') === JSON.stringify(b).replace(PRINTED_POSITION, '');
 }
 
 /** Refuses unless the text parses to exactly the intended statements. */
@@ -109,6 +141,7 @@ export function verifyText(text: string, intended: readonly Tree[]): void {
     return refuse('rewrite_uncertain');
   }
   const same =
-    parsed.length === intended.length && parsed.every((statement, i) => sameTree(intended[i], statement.stmt));
+    parsed.length === intended.length &&
+    parsed.every((statement, i) => samePrint(intended[i], statement.stmt) || sameTree(intended[i], statement.stmt));
   if (!same) refuse('rewrite_uncertain');
 }
