@@ -176,7 +176,7 @@ function aExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo {
 
 /** Small enough that no clock leaves the range of timestamps: parts of at most four digits, years and longer of at most three. */
 const SMALL_INTERVAL =
-  /^ *(?:[+-]?(?:\d{1,3} ?(?:years?|yrs?|y)|\d{1,4} ?(?:months?|mons?|weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)) *|[+-]?\d{1,3}(?::\d\d){0,2} *){1,6}$/i;
+  /^ *(?:[+-]?(?:\d{1,3} ?(?:years?|yrs?|y)|\d{1,4} ?(?:months?|mons?|weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)) *|[+-]?\d{1,3}(?::\d\d){0,2}(?!\d) *){1,6}$/i;
 
 function isNumber(node: Tree | undefined): boolean {
   const constant = asNode(node, 'A_Const');
