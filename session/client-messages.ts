@@ -13,7 +13,7 @@ import { FRONTEND } from '#wire/messages.ts';
 import { WireError } from '#wire/wire-error.ts';
 import { decideMessage, isDenial } from './decide-message.ts';
 import { denyExtended, denyQuery, forgetUnnamed, missing } from './denials.ts';
-import { bindPortal, executePortal, parseStatement, renewStatement } from './extended-query.ts';
+import { bindPortal, executePortal, parseStatement, portalOutdated, renewStatement } from './extended-query.ts';
 import { applyEffects, forwardText, type FrameView, rateDenial, withinRate } from './forward.ts';
 import { recordAllowed } from './records.ts';
 import { endTransaction } from './session-names.ts';
@@ -135,9 +135,7 @@ function onDescribe(state: SessionState, frame: FrameView): boolean {
   const { buffer, start, end } = frame;
   const { target, name } = decodeTarget(buffer, start, end);
   if (target === 'portal') {
-    const portal = state.portals.get(name);
-    if (portal === undefined) denyExtended(state, missing('portal', name));
-    else forwardDescribe(state, frame, portal.sent);
+    describePortal(state, frame, name);
     return true;
   }
   const statement = state.statements.get(name);
@@ -151,7 +149,19 @@ function onDescribe(state: SessionState, frame: FrameView): boolean {
   return true;
 }
 
-function forwardDescribe(state: SessionState, frame: FrameView, sent: SentText): void {
+/** A cursor of DECLARE is a portal too: libpq's clients describe it before they FETCH. It has no columns that the gate would strip. */
+function describePortal(state: SessionState, frame: FrameView, name: string): void {
+  const portal = state.portals.get(name);
+  const cursor = state.front.names.names.cursors.get(name);
+  const policy = state.ports.policy();
+  if (portal !== undefined) forwardDescribe(state, frame, portal.sent);
+  else if (cursor === undefined) denyExtended(state, missing('portal', name));
+  else if (isDenial(policy)) denyExtended(state, policy);
+  else if (cursor.generation !== policy.generation) denyExtended(state, portalOutdated(policy, name));
+  else forwardDescribe(state, frame, undefined);
+}
+
+function forwardDescribe(state: SessionState, frame: FrameView, sent: SentText | undefined): void {
   state.toServer.pass(frame.buffer, frame.start, frame.end);
   state.front.unsynced = true;
   expectReply(state, { kind: 'describe', sent });

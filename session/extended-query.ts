@@ -152,7 +152,7 @@ export function executePortal(state: SessionState, portal: Portal, policy: Effec
     if (outcome === 'stalled') return false;
     if (outcome === 'denied') return true;
     if (!sameForward(portal.sent, outcome)) {
-      denyExtended(state, policyChanged(policy, portal));
+      denyExtended(state, portalOutdated(policy, portal.name));
       return true;
     }
     portal.policy = policy;
@@ -190,9 +190,10 @@ function takeRuns(state: SessionState, portal: Portal): readonly Run[] {
   return recordAllowed(state, portal.sent, parameters);
 }
 
-function policyChanged(policy: EffectivePolicy, portal: Portal): Denial {
+/** The denial of a portal that stems from an older policy. */
+export function portalOutdated(policy: EffectivePolicy, name: string): Denial {
   const fields = {
-    subject: displayName(portal.name === '' ? 'unnamed' : portal.name),
+    subject: displayName(name === '' ? 'unnamed' : name),
     advice: 'the policy has changed since it was bound; bind it again',
   };
   return denialFor('cursor_not_allowed', fields, policy.errors);
