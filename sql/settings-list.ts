@@ -139,6 +139,12 @@ export function decideSetting(
   }
 }
 
+/** Whether every value that the server accepts for it is allowed, so that the value may be a parameter. */
+export function takesAnyValue(name: string): boolean {
+  const rule = settingRule(name);
+  return rule.kind === 'free' || (rule.kind === 'values' && rule.allowed === booleans);
+}
+
 /** Milliseconds of a duration as PostgreSQL reads it (`500`, `1min`, `'2 s'`); `undefined`: not a duration. */
 export function parseDurationMs(value: string): number | undefined {
   const match = /^\s*(\d{1,10}(?:\.\d{1,6})?)\s*(us|ms|s|min|h|d)?\s*$/.exec(value);
