@@ -77,7 +77,15 @@ async function runProgram(
   const [program = '', ...words] = command;
   const address = { PGHOST: '127.0.0.1', PGPORT: String(gate.port), PGUSER: 'driver-bot', PGDATABASE: 'shop' };
   const child = spawn(program, words, {
-    env: { ...process.env, ...address, PGPASSWORD: 'ignored', PGCONNECT_TIMEOUT: '10', PYTHONDONTWRITEBYTECODE: '1' },
+    env: {
+      ...process.env,
+      ...address,
+      PGPASSWORD: 'ignored',
+      PGCONNECT_TIMEOUT: '10',
+      PYTHONDONTWRITEBYTECODE: '1',
+      // The server itself, for what must be compared with it.
+      POSTERN_DIRECT_URL: gate.server.adminUrl('shop'),
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const chunks: Buffer[] = [];
