@@ -24,7 +24,7 @@ import {
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import type { Scope } from './scope.ts';
-import { settingCall } from './setting-call.ts';
+import { settingCall, wrapSettingName } from './setting-call.ts';
 import { sequenceCall } from './sequence-call.ts';
 import type { Context } from './statement-context.ts';
 import { asNode, booleanField, listField, locationOf, nameList, treeField } from './tree-access.ts';
@@ -85,6 +85,13 @@ function refuseFunction(label: string, arity: number, reason: string, content: T
   });
 }
 
+/** How often a volatile function runs can be seen: it must not run for hidden rows, whether or not it reads them. */
+function readByCall(called: ExpressionInfo, isVolatile: boolean, scope: Scope): ExpressionInfo {
+  if (!isVolatile) return called;
+  scope.traits.volatile = true;
+  return { ...called, guards: [...called.guards, ...scope.items.flatMap((item) => item.allGuards)] };
+}
+
 /** Walks one call with its FILTER, ORDER BY and OVER. */
 export function functionCall(content: Tree, scope: Scope, context: Context, node: Tree): ExpressionInfo {
   const names = nameList(content, 'funcname');
@@ -138,13 +145,7 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
   // A user's function may name its one result, which the catalog snapshot does not tell.
   const isBuiltIn = functions.every((one) => one.schema === 'pg_catalog');
   if (isBuiltIn && isScalar(functions, context)) context.scalarCalls.add(node);
-  const called = combine(infos);
-  const isVolatile = functions.some((one) => one.volatility === 'v') && !CLOCK.has(name);
-  if (isVolatile) scope.traits.volatile = true;
-  // How often it runs can be seen: it must not run for hidden rows, whether or not it reads them.
-  const read = isVolatile
-    ? { ...called, guards: [...called.guards, ...scope.items.flatMap((item) => item.allGuards)] }
-    : called;
+  const read = readByCall(combine(infos), functions.some((one) => one.volatility === 'v') && !CLOCK.has(name), scope);
   const leakproof = read.leakproof && functions.length > 0 && functions.every((one) => one.leakproof) && !special;
   const constant = CLOCK.has(name) && functions.every((one) => one.schema === 'pg_catalog');
   return {
@@ -188,8 +189,9 @@ function applyVerdict(
       sequenceCall(content, args, context);
       return false;
     case 'setting':
-      settingCall(content, args, context);
-      return false;
+      if (settingCall(content, args, context) === 'literal') return false;
+      wrapArgument(content, args, 0, wrapSettingName, context);
+      return true;
     case 'regCast':
       return refuse('function_not_allowed', {
         subject: verdict.regType,
