@@ -2,7 +2,7 @@
 import { markSensitive, stringLiteral } from './walk.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
-import { decideSetting, isSettingReadable, parseSearchPath, settingRule } from './settings-list.ts';
+import { decideSetting, isSettingReadable, parseSearchPath, settingRule, takesAnyValue } from './settings-list.ts';
 import type { Context } from './statement-context.ts';
 import { asNode, locationOf, nameList } from './tree-access.ts';
 
@@ -37,6 +37,8 @@ export function settingCall(content: Tree, args: readonly Tree[], context: Conte
   }
   const value = stringLiteral(args[1]);
   const isLocal = asNode(args[2], 'A_Const')?.['boolval'];
+  // asyncpg puts `jit` back to what it was with a parameter.
+  if (value === undefined && asNode(args[1], 'ParamRef') !== undefined && takesAnyValue(name)) return;
   if (value === undefined || isLocal === undefined)
     return refuse('setting_not_allowed', { subject: name, advice: 'write the value as a literal', location });
   markSensitive(context, args[1]);
