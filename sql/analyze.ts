@@ -24,6 +24,7 @@ import { finishFacts, newFacts, type Context } from './statement-context.ts';
 import { processStatement } from './statement.ts';
 import { visibleObjects, type VisibleObjects } from './visible-objects.ts';
 import { unwrap } from './tree-access.ts';
+import { judgeParameterTypes } from './type-cast.ts';
 import { walkNode } from './expression.ts';
 import { walkQuery } from './query.ts';
 import type { Walkers } from './walkers.ts';
@@ -142,6 +143,7 @@ function analyzeStatement(statement: ParsedStatement, source: SourceText, input:
   const context = newContext(input, source, commandTag(tag, content), start, end);
   try {
     refuseReservedNames(source.text, statement.stmt);
+    judgeParameterTypes(input.parameterTypeOids, context);
     processStatement(tag, content, context);
     for (let i = 0; i < context.deferred.length; i++) context.deferred[i]?.();
     const pieces = piecesOf(context.edits, start, end);

@@ -1,7 +1,6 @@
 /** nextval, currval, lastval, pg_get_serial_sequence: for sequences owned by a column that the identity may insert. */
 import { markSensitive, stringLiteral } from './walk.ts';
 import { qualifiedKey, type CatalogRelation } from './catalog.ts';
-import { displayQualified } from './identifiers.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import type { Context } from './statement-context.ts';
@@ -57,7 +56,8 @@ export function sequenceCall(content: Tree, args: readonly Tree[], context: Cont
   const relation = findNamed(text, context);
   if (relation?.kind !== 'S' || !insertableSequence(relation, context)) {
     refuse('relation_not_granted', {
-      subject: relation === undefined ? text : displayQualified(relation.schema, relation.name),
+      // As written: a hidden sequence and a missing one must read the same.
+      subject: text,
       action: 'USAGE',
       location,
     });

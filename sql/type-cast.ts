@@ -103,8 +103,52 @@ export function isVisibleType(type: CatalogType, context: Context): boolean {
   return context.visible().typeOids.includes(element.oid);
 }
 
-/** Resolves a TypeName and refuses types that are not allowed. The type's OID (the array's for `int[]`). */
+function isRegOrItsArray(typeOid: Oid | undefined, context: Context): boolean {
+  const type = context.input.catalog.typeByOid.get(typeOid ?? 0);
+  const element = type?.category === 'A' ? context.input.catalog.typeByOid.get(type.elementOid) : type;
+  return element !== undefined && isSystemSchema(element.schema) && REG_TYPES.has(element.name);
+}
+
+function refuseReg(typeOid: Oid | undefined, location: number, context: Context): void {
+  if (context.trusted || !isRegOrItsArray(typeOid, context)) return;
+  const name = context.input.catalog.typeByOid.get(typeOid ?? 0)?.name ?? '';
+  refuse('type_not_allowed', {
+    subject: `pg_catalog.${name}`,
+    advice: 'its input looks names up unseen; take text, and cast that to it',
+    location,
+  });
+}
+
+/** Declared types of parameters: Bind reads each value by its type's input, used in the text or not. */
+export function judgeParameterTypes(typeOids: readonly Oid[], context: Context): void {
+  for (const typeOid of typeOids) {
+    const type = context.input.catalog.typeByOid.get(typeOid);
+    // An OID that the catalog does not hold is an error of the server's, the same for all.
+    if (typeOid === 0 || type === undefined) continue;
+    if (!isVisibleType(type, context)) refuse('type_not_allowed', { subject: String(typeOid) });
+    if (type.kind === 'b') refuseTelling(type, context);
+    refuseReg(typeOid, 0, context);
+  }
+}
+
+function refuseTelling(type: CatalogType, context: Context): void {
+  const element = type.category === 'A' ? (context.input.catalog.typeByOid.get(type.elementOid) ?? type) : type;
+  if (!isSystemSchema(element.schema) || !TELLING_TYPES.has(element.name)) return;
+  refuse('type_not_allowed', {
+    subject: `pg_catalog.${type.name}`,
+    advice: 'its input tells of roles and transactions',
+  });
+}
+
+/** The type of a column, a parameter or a JSON result: values come in by its input, with no cast in the text that could be looked up here. */
 export function resolveTypeName(typeName: Tree, context: Context): Oid | undefined {
+  const typeOid = resolveCastType(typeName, context);
+  refuseReg(typeOid, locationOf(asNode(typeName, 'TypeName') ?? typeName), context);
+  return typeOid;
+}
+
+/** Resolves a TypeName and refuses types that are not allowed. The type's OID (the array's for `int[]`). */
+function resolveCastType(typeName: Tree, context: Context): Oid | undefined {
   const content = asNode(typeName, 'TypeName') ?? typeName;
   const location = locationOf(content);
   if (content['pct_type'] === true) refuse('type_not_allowed', { subject: '%TYPE', location });
@@ -146,7 +190,7 @@ function castRange(content: Tree, context: Context): CastRange {
 /** Walks a TypeCast. */
 export function typeCast(content: Tree, scope: Scope, context: Context, node: Tree): ExpressionInfo {
   const typeName = treeField(content, 'typeName') ?? refuse('not_supported', { subject: 'a cast' });
-  const typeOid = resolveTypeName(typeName, context);
+  const typeOid = resolveCastType(typeName, context);
   const argument = treeField(content, 'arg') ?? {};
   const info = walkField(content, 'arg', scope, context);
   const literal = asNode(argument, 'A_Const') !== undefined;
