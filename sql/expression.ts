@@ -24,7 +24,7 @@ import type { Scope } from './scope.ts';
 import type { Context } from './statement-context.ts';
 import { subLink } from './sub-link.ts';
 import { asNode, isTree, listField, nameList, numberField, stringField, treeField, unwrap } from './tree-access.ts';
-import { typeCast } from './type-cast.ts';
+import { isRegOid, refuseUntypedBesideReg, typeCast } from './type-cast.ts';
 import {
   LITERAL_UNKNOWN_TYPE,
   NOTHING_READ,
@@ -42,6 +42,7 @@ const BOOL = 16;
 const INT8 = 20;
 const INT4 = 23;
 const TEXT = 25;
+const OID = 26;
 const BIT = 1560;
 const NUMERIC = 1700;
 
@@ -62,7 +63,8 @@ export function walkNode(node: Tree, scope: Scope, context: Context): Expression
 function constant(content: Tree, _scope: Scope, context: Context): ExpressionInfo {
   const location = numberField(content, 'location') ?? 0;
   const read = (typeOid: Oid): ExpressionInfo => ({ ...NOTHING_READ, typeOid });
-  if (content['isnull'] === true || isTree(content['sval'])) return read(LITERAL_UNKNOWN_TYPE);
+  if (content['isnull'] === true) return { ...read(LITERAL_UNKNOWN_TYPE), isNull: true };
+  if (isTree(content['sval'])) return read(LITERAL_UNKNOWN_TYPE);
   if (isTree(content['boolval'])) return read(BOOL);
   if (isTree(content['bsval'])) return read(BIT);
   if (context.input.catalog.serverVersionNum < 160000 && location > 0) refuseNewNumbers(context, location);
@@ -139,15 +141,27 @@ function elements(node: Tree | undefined): readonly Tree[] {
   return list === undefined ? [] : listField(list, 'items' in list ? 'items' : 'elements');
 }
 
+/** The server has no operators of reg* types of their own: their values are compared as OIDs. */
+function comparedAsOid(info: ExpressionInfo, context: Context): ExpressionInfo {
+  if (!isRegOid(info.typeOid, context)) return info;
+  return {
+    ...info,
+    typeOid: context.input.catalog.typeByOid.get(info.typeOid ?? 0)?.category === 'A' ? undefined : OID,
+  };
+}
+
 function aExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo {
   const kind = stringField(content, 'kind') ?? '';
   const names = listField(content, 'name').map((n) => stringField(asNode(n, 'String') ?? {}, 'sval') ?? '');
   const leftNode = treeField(content, 'lexpr');
   const rightNode = treeField(content, 'rexpr');
-  const left = walkField(content, 'lexpr', scope, context);
+  const leftAsIs = walkField(content, 'lexpr', scope, context);
   const isList = asNode(rightNode, 'List') !== undefined;
-  const items = isList ? elements(rightNode).map((e) => walkExpression(e, scope, context)) : [];
-  const right = isList ? combine(items) : walkField(content, 'rexpr', scope, context);
+  const itemsAsTheyAre = isList ? elements(rightNode).map((e) => walkExpression(e, scope, context)) : [];
+  const left = comparedAsOid(leftAsIs, context);
+  const items = itemsAsTheyAre.map((item) => comparedAsOid(item, context));
+  const right = isList ? combine(items) : comparedAsOid(walkField(content, 'rexpr', scope, context), context);
+  if (isList) refuseUntypedBesideReg([leftAsIs, ...itemsAsTheyAre], context);
   const both = combine([left, right]);
   const operators = OPERATORS_OF_KIND.get(kind)?.(names.at(-1) ?? '') ?? refuse('not_supported', { subject: kind });
   const schema = names.length > 1 ? names[0] : undefined;
@@ -169,7 +183,7 @@ function aExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo {
   const resultType = COMPARISONS.has(operators[0] ?? '')
     ? BOOL
     : kind === 'AEXPR_NULLIF'
-      ? left.typeOid
+      ? leftAsIs.typeOid
       : operatorResult(operators[0] ?? '', left.typeOid, right.typeOid, context);
   return { ...both, leakproof: leakproof || isClock, typeOid: resultType, constant: false };
 }
@@ -278,7 +292,8 @@ const OPERATORS_OF_KIND: ReadonlyMap<string, (name: string) => readonly string[]
 ]);
 
 /** Arms of CASE, COALESCE, GREATEST: of one type and leak-proof, or not leak-proof (a common type may need a cast that raises). */
-function oneTyped(infos: readonly ExpressionInfo[]): ExpressionInfo {
+function oneTyped(infos: readonly ExpressionInfo[], context: Context): ExpressionInfo {
+  refuseUntypedBesideReg(infos, context);
   const both = combine(infos);
   const types = new Set(infos.map((info) => info.typeOid).filter((type) => type !== LITERAL_UNKNOWN_TYPE));
   const typeOid = types.size === 1 ? [...types][0] : undefined;
@@ -305,7 +320,7 @@ function caseExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo
     arms.push(walkField(when, 'result', scope, context));
   }
   if (treeField(content, 'defresult') !== undefined) arms.push(walkField(content, 'defresult', scope, context));
-  const value = oneTyped(arms);
+  const value = oneTyped(arms, context);
   return { ...combine([tested, ...conditions, value]), typeOid: value.typeOid, constant: false };
 }
 
@@ -325,7 +340,7 @@ function collate(content: Tree, scope: Scope, context: Context): ExpressionInfo 
 }
 
 function arrayExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo {
-  const info = oneTyped(walkList(content, 'elements', scope, context));
+  const info = oneTyped(walkList(content, 'elements', scope, context), context);
   const arrayOid = info.typeOid === undefined ? undefined : context.input.catalog.typeByOid.get(info.typeOid)?.arrayOid;
   return { ...info, typeOid: arrayOid };
 }
@@ -377,10 +392,13 @@ const EXPRESSIONS: ReadonlyMap<string, Walk> = new Map<string, Walk>([
   ['FuncCall', functionCall],
   ['SubLink', subLink],
   ['CaseExpr', caseExpr],
-  ['CoalesceExpr', (content, scope, context) => oneTyped(walkList(content, 'args', scope, context))],
+  ['CoalesceExpr', (content, scope, context) => oneTyped(walkList(content, 'args', scope, context), context)],
   [
     'MinMaxExpr',
-    (content, scope, context) => ({ ...oneTyped(walkList(content, 'args', scope, context)), leakproof: false }),
+    (content, scope, context) => ({
+      ...oneTyped(walkList(content, 'args', scope, context), context),
+      leakproof: false,
+    }),
   ],
   ['CollateClause', collate],
   ['A_ArrayExpr', arrayExpr],

@@ -13,6 +13,8 @@ export type ObjectClass =
   | 'wholeRelation'
   | 'expressionRelation'
   | 'constraint'
+  /** Also those that the snapshot does not list: NOT NULL, CHECK of domains. */
+  | 'anyConstraint'
   | 'type'
   | 'function'
   | 'operator'
@@ -65,7 +67,7 @@ export const OID_FUNCTIONS: Readonly<Record<string, Rules>> = {
   pg_get_userbyid: first(oid(0, 'role'), 1),
 
   pg_get_indexdef: first(oid(0, 'index'), 1, 3),
-  pg_get_constraintdef: first(oid(0, 'constraint'), 1, 2),
+  pg_get_constraintdef: first(oid(0, 'anyConstraint'), 1, 2),
   // The first argument can only come from a catalog row that the identity sees (pg_node_tree has no input), but of any relation.
   pg_get_expr: { 2: [oid(1, 'expressionRelation')], 3: [oid(1, 'expressionRelation')] },
   pg_get_partkeydef: first(oid(0, 'wholeRelation'), 1),

@@ -8,14 +8,13 @@ import { isSettingReadable, listedSettings } from './settings-list.ts';
 import { blank, EMPTY, filtered, onlyWhere, type SystemRelationRule, WHOLE } from './system-relation-rule.ts';
 import { FIRST_USER_OID, type VisibleObjects } from './visible-objects.ts';
 import {
-  CATALOG_OIDS,
-  dependsOnlyOnVisible,
   isAddressVisible,
   isAnyOf,
   isColumnVisible,
   isDefaultVisible,
   isExtensionVisible,
   isVisible,
+  unlistedConstraint,
 } from './visible-predicates.ts';
 
 const ZERO_XID = `'0'::pg_catalog.xid`;
@@ -73,6 +72,10 @@ function foreignKeyEnds(visible: VisibleObjects): readonly Oid[] {
   );
 }
 
+function isListedConstraint(oid: string, visible: VisibleObjects): string {
+  return `(${oid} < ${BUILTIN} OR ${isAnyOf(oid, visible.constraintOids)})`;
+}
+
 function classColumns(visible: VisibleObjects): Readonly<Record<string, string>> {
   const countable = isAnyOf('x.oid', visible.countableOids);
   const builtin = `x.oid < ${BUILTIN}`;
@@ -127,10 +130,8 @@ function attributeColumns(visible: VisibleObjects): Readonly<Record<string, stri
 
 /** Condition over a row of pg_constraint: listed ones, NOT NULL of visible columns (18 on), checks of visible domains, the session's own. */
 export function constraintCondition(alias: string, visible: VisibleObjects): string {
-  const ofColumn = `${alias}.contype = 'n' AND ${alias}.conrelid <> 0 AND ${isColumnVisible(`${alias}.conrelid`, `${alias}.conkey[1]`, visible)}`;
-  const ofType = `${alias}.contypid <> 0 AND ${isVisible('type', `${alias}.contypid`, visible)} AND ${dependsOnlyOnVisible(CATALOG_OIDS.constraint, `${alias}.oid`, visible)}`;
   const temporary = `${alias}.conrelid = ANY (SELECT t.oid FROM pg_catalog.pg_class AS t WHERE t.relnamespace = pg_catalog.pg_my_temp_schema())`;
-  return `(${isVisible('constraint', `${alias}.oid`, visible)} OR (${ofColumn}) OR (${ofType}) OR ${temporary})`;
+  return `(${isListedConstraint(`${alias}.oid`, visible)} OR ${unlistedConstraint(alias, visible)} OR ${temporary})`;
 }
 
 /** Facts of the server that clients read and nobody can set, besides the settings an agent may change. */
@@ -154,6 +155,12 @@ const byName =
   (schema: string, name: string) =>
   (visible: VisibleObjects): string =>
     `(x.${schema}, x.${name}) IN ${visibleRelationNames(visible)}`;
+
+const STATIO_COUNTERS: Readonly<Record<string, string>> = Object.fromEntries(
+  ['heap', 'idx', 'toast', 'tidx'].flatMap((part) =>
+    ['read', 'hit'].map((kind) => [`${part}_blks_${kind}`, blank(`${part}_blks_${kind}`)] as const),
+  ),
+);
 
 /** By relation name. */
 export const PG_CATALOG_RULES: Readonly<Record<string, SystemRelationRule>> = {
@@ -266,10 +273,10 @@ export const PG_CATALOG_RULES: Readonly<Record<string, SystemRelationRule>> = {
     () => `pg_catalog.lower(x.name) IN (${settingNames()})`,
     () => ({ sourcefile: blank('sourcefile'), sourceline: blank('sourceline') }),
   ),
-  pg_tables: filtered(byName('schemaname', 'tablename'), () => ({
+  pg_tables: filtered(byName('schemaname', 'tablename'), (v) => ({
     tableowner: ownRoleOnly('tableowner'),
     hasrules: 'false',
-    hastriggers: 'false',
+    hastriggers: `(x.schemaname, x.tablename) IN (SELECT n.nspname, c.relname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE ${isAnyOf('c.oid', foreignKeyEnds(v))})`,
     rowsecurity: 'false',
   })),
   pg_views: filtered(byName('schemaname', 'viewname'), () => ({
@@ -285,6 +292,13 @@ export const PG_CATALOG_RULES: Readonly<Record<string, SystemRelationRule>> = {
     sequenceowner: ownRoleOnly('sequenceowner'),
     last_value: blank('last_value'),
   })),
+  // Names only: Sequelize joins it for them. Counters tell of rows and statements.
+  pg_statio_all_tables: filtered(
+    (v) => isVisible('relation', 'x.relid', v),
+    () => STATIO_COUNTERS,
+  ),
+  pg_db_role_setting: EMPTY,
+  pg_available_extensions: filtered((v) => `x.name IN (${['plpgsql', ...v.extensions].map(quoteLiteral).join(', ')})`),
   pg_timezone_names: WHOLE,
   pg_timezone_abbrevs: WHOLE,
 

@@ -23,6 +23,8 @@ import { expandStars } from './star.ts';
 import { surroundText, type Context } from './statement-context.ts';
 import { asNode, listField, locationOf, stringField, treeField, unwrap } from './tree-access.ts';
 import { inheritTraits, processQuery, type QueryInfo, type QueryOptions } from './query-info.ts';
+import type { Oid } from './catalog.ts';
+import { isRegOid, refuseUntypedBesideReg } from './type-cast.ts';
 import { processWith } from './with-clause.ts';
 
 const KNOWN_FIELDS: ReadonlySet<string> = new Set([
@@ -120,6 +122,8 @@ function processSetOperation(select: Tree, scope: Scope, context: Context, optio
   const [first, second] = arms;
   const columns = (first?.columns ?? []).map((column, i) => {
     const other = second?.columns[i];
+    if (other !== undefined && column.typeOid !== other.typeOid)
+      refuseUnionOfReg([column.typeOid, other.typeOid], context);
     return {
       name: column.name,
       typeOid: column.typeOid === other?.typeOid ? column.typeOid : undefined,
@@ -151,6 +155,15 @@ function processSetOperation(select: Tree, scope: Scope, context: Context, optio
   );
 }
 
+/** A literal arm may have been typed as text here already; any other type beside a reg* would be an error of the server's. */
+function refuseUnionOfReg(types: readonly (Oid | undefined)[], context: Context): void {
+  const asLiteral = types.map((typeOid) => ({
+    ...NOTHING_READ,
+    typeOid: isRegOid(typeOid, context) ? typeOid : LITERAL_UNKNOWN_TYPE,
+  }));
+  refuseUntypedBesideReg(asLiteral, context);
+}
+
 function processValues(select: Tree, scope: Scope, context: Context): QueryInfo {
   const rows = listField(select, 'valuesLists').map((row) =>
     listField(asNode(row, 'List') ?? {}, 'items').map((item) => walkExpression(item, scope, context)),
@@ -159,6 +172,7 @@ function processValues(select: Tree, scope: Scope, context: Context): QueryInfo 
   const width = rows[0]?.length ?? 0;
   const columns = Array.from({ length: width }, (_, i) => {
     const infos = rows.map((row) => row[i] ?? NOTHING_READ);
+    refuseUntypedBesideReg(infos, context);
     const types = new Set(infos.map((info) => info.typeOid));
     const typeOid = types.size === 1 ? [...types][0] : undefined;
     const all = combine(infos);

@@ -2,7 +2,15 @@
 import { markSensitive, stringLiteral } from './walk.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
-import { decideSetting, isSettingReadable, parseSearchPath, settingRule, takesAnyValue } from './settings-list.ts';
+import { quoteLiteral } from './identifiers.ts';
+import {
+  decideSetting,
+  isSettingReadable,
+  listedSettings,
+  parseSearchPath,
+  settingRule,
+  takesAnyValue,
+} from './settings-list.ts';
 import type { Context } from './statement-context.ts';
 import { asNode, locationOf, nameList } from './tree-access.ts';
 
@@ -20,10 +28,18 @@ export function settingContext(context: Context): {
   };
 }
 
-export function settingCall(content: Tree, args: readonly Tree[], context: Context): void {
+/** A name that is computed: it stands only if it is one of those that may be read, else it is NULL, as an unknown one gives. */
+export function wrapSettingName(inner: string): string {
+  const names = listedSettings().filter(isSettingReadable).map(quoteLiteral).join(', ');
+  return `(SELECT q.o FROM (SELECT (${inner})::pg_catalog.text AS o OFFSET 0) AS q WHERE pg_catalog.lower(q.o) OPERATOR(pg_catalog.=) ANY (ARRAY[${names}]))`;
+}
+
+/** Judges a call; `computed` where the name is no literal, so that the caller must wrap it. Throws RefusalError. */
+export function settingCall(content: Tree, args: readonly Tree[], context: Context): 'literal' | 'computed' {
   const function_ = nameList(content, 'funcname').at(-1) ?? '';
   const location = locationOf(content);
   const name = stringLiteral(args[0]);
+  if (name === undefined && function_ === 'current_setting') return 'computed';
   if (name === undefined)
     return refuse('setting_not_allowed', {
       subject: function_,
@@ -33,12 +49,12 @@ export function settingCall(content: Tree, args: readonly Tree[], context: Conte
   markSensitive(context, args[0]);
   if (function_ === 'current_setting') {
     if (!isSettingReadable(name)) refuse('setting_not_allowed', { subject: name, location });
-    return;
+    return 'literal';
   }
   const value = stringLiteral(args[1]);
   const isLocal = asNode(args[2], 'A_Const')?.['boolval'];
   // asyncpg puts `jit` back to what it was with a parameter.
-  if (value === undefined && asNode(args[1], 'ParamRef') !== undefined && takesAnyValue(name)) return;
+  if (value === undefined && asNode(args[1], 'ParamRef') !== undefined && takesAnyValue(name)) return 'literal';
   if (value === undefined || isLocal === undefined)
     return refuse('setting_not_allowed', { subject: name, advice: 'write the value as a literal', location });
   markSensitive(context, args[1]);
@@ -48,4 +64,5 @@ export function settingCall(content: Tree, args: readonly Tree[], context: Conte
   if (settingRule(name).kind === 'searchPath') {
     context.effects.push({ kind: 'searchPath', schemas: parseSearchPath(value) ?? [], local });
   } else context.effects.push({ kind: 'set', name, value, local });
+  return 'literal';
 }

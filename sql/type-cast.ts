@@ -109,6 +109,24 @@ function isRegOrItsArray(typeOid: Oid | undefined, context: Context): boolean {
   return element !== undefined && isSystemSchema(element.schema) && REG_TYPES.has(element.name);
 }
 
+/** Whether a value of this type is a reg* (or an array of them): an untyped literal beside it would be read by its input. */
+export function isRegOid(typeOid: Oid | undefined, context: Context): boolean {
+  return typeOid !== undefined && typeOid !== LITERAL_UNKNOWN_TYPE && isRegOrItsArray(typeOid, context);
+}
+
+/**
+ * CASE, COALESCE, ARRAY, IN, VALUES, UNION: an untyped literal or parameter takes the type of what stands beside it, and a name would be
+ * looked up by the server, past the catalog's filters. NULL is harmless.
+ */
+export function refuseUntypedBesideReg(infos: readonly ExpressionInfo[], context: Context): void {
+  if (context.trusted || !infos.some((info) => isRegOid(info.typeOid, context))) return;
+  if (!infos.some((info) => info.typeOid === LITERAL_UNKNOWN_TYPE && info.isNull !== true)) return;
+  refuse('not_supported', {
+    subject: 'an untyped literal or parameter beside a value of a reg* type',
+    advice: 'cast both to text, or the literal to the reg* type',
+  });
+}
+
 function refuseReg(typeOid: Oid | undefined, location: number, context: Context): void {
   if (context.trusted || !isRegOrItsArray(typeOid, context)) return;
   const name = context.input.catalog.typeByOid.get(typeOid ?? 0)?.name ?? '';
@@ -230,6 +248,10 @@ function isFixedLiteral(argument: Tree, type: CatalogType | undefined): boolean 
   return type.schema === 'pg_catalog' && NUMBERS.has(type.name);
 }
 
+function treeTypeOid(content: Tree, context: Context): Oid | undefined {
+  return resolveCastType(treeField(content, 'typeName') ?? {}, context);
+}
+
 function regCast(
   content: Tree,
   node: Tree,
@@ -263,7 +285,7 @@ function regCast(
         sqlstate: verdict.sqlstate,
         location: locationOf(literal ?? {}),
       });
-    return { ...info, leakproof: true };
+    return { ...info, leakproof: true, typeOid: treeTypeOid(content, context) };
   }
   const visible = context.visible();
   const range = castRange(content, context);
@@ -273,5 +295,5 @@ function regCast(
   context.deferred.push(() => {
     replaceAround(node, { outer, inner, kept: argument }, (sql) => wrapRegCast(sql, regType, visible), context);
   });
-  return { ...info, leakproof: false, constant: false };
+  return { ...info, leakproof: false, constant: false, typeOid: treeTypeOid(content, context) };
 }

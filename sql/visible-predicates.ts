@@ -54,6 +54,11 @@ export function isVisible(objectClass: ObjectClass, oid: string, visible: Visibl
       return or(isAnyOf(oid, visible.wholeRelationOids), temporary);
     case 'constraint':
       return or(isBuiltin(oid), isAnyOf(oid, visible.constraintOids));
+    case 'anyConstraint':
+      return or(
+        isVisible('constraint', oid, visible),
+        `${oid} OPERATOR(pg_catalog.=) ANY (SELECT k.oid FROM pg_catalog.pg_constraint AS k WHERE ${unlistedConstraint('k', visible)})`,
+      );
     case 'type':
       return or(
         isBuiltin(oid),
@@ -99,6 +104,13 @@ export function isVisible(objectClass: ObjectClass, oid: string, visible: Visibl
 function isAmong(relationOid: string, attnum: string, keys: readonly number[]): string {
   const key = `(${relationOid}::pg_catalog.int8 OPERATOR(pg_catalog.*) 65536 OPERATOR(pg_catalog.+) ${attnum})`;
   return `${key} OPERATOR(pg_catalog.=) ANY ('{${keys.join(',')}}'::pg_catalog.int8[])`;
+}
+
+/** Constraints that the snapshot does not list: NOT NULL of visible columns (since version 18), CHECK of visible domains. */
+export function unlistedConstraint(alias: string, visible: VisibleObjects): string {
+  const ofColumn = `${alias}.contype = 'n' AND ${alias}.conrelid <> 0 AND ${isColumnVisible(`${alias}.conrelid`, `${alias}.conkey[1]`, visible)}`;
+  const ofType = `${alias}.contypid <> 0 AND ${isVisible('type', `${alias}.contypid`, visible)} AND ${dependsOnlyOnVisible(CATALOG_OIDS.constraint, `${alias}.oid`, visible)}`;
+  return `((${ofColumn}) OR (${ofType}))`;
 }
 
 /** Condition on a column of a relation, given as two column expressions; system columns (below 0) show with their relation. */

@@ -18,6 +18,8 @@ export interface ExpressionInfo {
   readonly constant: boolean;
   /** A sub-query that the planner turns into a join where it is a condition of its own: it then runs behind every filter of the level. */
   readonly joined?: boolean;
+  /** The literal NULL. */
+  readonly isNull?: boolean;
 }
 
 /** OID of the pseudo-type of an untyped literal. */
