@@ -95,6 +95,7 @@ export function commandTag(node: string, content: Readonly<Record<string, unknow
     return (typeof content['target'] === 'string' ? content['target'] : 'DISCARD_ALL').replace('_', ' ');
   if (node === 'DeallocateStmt') return content['isall'] === true ? 'DEALLOCATE ALL' : 'DEALLOCATE';
   if (node === 'ClosePortalStmt') return content['portalname'] === undefined ? 'CLOSE CURSOR ALL' : 'CLOSE CURSOR';
+  if (node === 'VacuumStmt') return content['is_vacuumcmd'] === true ? 'VACUUM' : 'ANALYZE';
   if (node === 'FetchStmt') return content['ismove'] === true ? 'MOVE' : 'FETCH';
   if (node === 'SelectStmt' && content['intoClause'] !== undefined) return 'SELECT INTO';
   return TAGS[node] ?? spelled(node);

@@ -18,6 +18,7 @@ import {
   visibleRegLiteral,
   wrapArgument as wrapObjectArgument,
   wrapColumnDescription,
+  wrapColumnPrivilege,
   wrapRegName,
   wrapSerialSequence,
 } from './oid-functions.ts';
@@ -209,6 +210,9 @@ function applyVerdict(
       return true;
     case 'columnDescription':
       replaceCall(content, args, node, () => wrapColumnDescription(context.visible()), context);
+      return true;
+    case 'columnPrivilege':
+      replaceCall(content, args, node, () => wrapColumnPrivilege(context.visible()), context);
       return true;
     case 'oid':
       for (const argument of verdict.arguments) oidArgument(content, args, argument, context);

@@ -18,6 +18,8 @@ export type FunctionRule =
   | { readonly kind: 'oid'; readonly arguments: readonly OidArgument[] }
   /** The whole call is replaced: see `wrapColumnDescription`. */
   | { readonly kind: 'columnDescription' }
+  /** The whole call is replaced: see `wrapColumnPrivilege`. */
+  | { readonly kind: 'columnPrivilege' }
   /** to_regclass and its like: the argument is a name that is looked up. */
   | { readonly kind: 'regName'; readonly regType: RegType }
   | { readonly kind: 'refused'; readonly reason: string };
@@ -79,6 +81,7 @@ export function functionRule(name: string, arity: number): FunctionRule {
   const regType = own(REG_NAME_FUNCTIONS, name);
   if (regType !== undefined && arity === 1) return { kind: 'regName', regType };
   if (name === 'col_description' && arity === 2) return { kind: 'columnDescription' };
+  if (name === 'has_column_privilege' && arity === 3) return { kind: 'columnPrivilege' };
   const oid = own(OID_FUNCTIONS, name)?.[arity];
   if (oid !== undefined) return { kind: 'oid', arguments: oid };
   return { kind: 'refused', reason: refusalReason(name, arity) };

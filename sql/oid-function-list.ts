@@ -12,6 +12,8 @@ export type ObjectClass =
   | 'relationOrIndex'
   | 'wholeRelation'
   | 'expressionRelation'
+  /** Partitioned by columns that are visible and not masked. */
+  | 'partitionedByVisible'
   | 'constraint'
   /** Also those that the snapshot does not list: NOT NULL, CHECK of domains. */
   | 'anyConstraint'
@@ -70,7 +72,7 @@ export const OID_FUNCTIONS: Readonly<Record<string, Rules>> = {
   pg_get_constraintdef: first(oid(0, 'anyConstraint'), 1, 2),
   // The first argument can only come from a catalog row that the identity sees (pg_node_tree has no input), but of any relation.
   pg_get_expr: { 2: [oid(1, 'expressionRelation')], 3: [oid(1, 'expressionRelation')] },
-  pg_get_partkeydef: first(oid(0, 'wholeRelation'), 1),
+  pg_get_partkeydef: first(oid(0, 'partitionedByVisible'), 1),
   pg_get_partition_constraintdef: first(oid(0, 'wholeRelation'), 1),
   pg_get_replica_identity_index: first(oid(0, 'wholeRelation', 'regclass'), 1),
   pg_relation_is_publishable: first(oid(0, 'relation', 'regclass'), 1),
@@ -88,7 +90,7 @@ export const OID_FUNCTIONS: Readonly<Record<string, Rules>> = {
   pg_get_function_arg_default: first(oid(0, 'function'), 2),
 
   // Definitions that show what the policy hides: bodies, conditions, rules.
-  pg_get_functiondef: first(NONE, 1),
+  pg_get_functiondef: first(oid(0, 'builtin'), 1),
   pg_get_function_sqlbody: first(NONE, 1),
   pg_get_viewdef: first(NONE, 1, 2),
   pg_get_ruledef: first(NONE, 1, 2),

@@ -52,6 +52,17 @@ export function wrapColumnDescription(visible: VisibleObjects): { readonly befor
   };
 }
 
+/** has_column_privilege(relation, column, privilege) as a whole, around its arguments: NULL for what is hidden as for what is missing. */
+export function wrapColumnPrivilege(visible: VisibleObjects): { readonly before: string; readonly after: string } {
+  const relation = `(${wrapRegCast('q.t', 'regclass', visible)})::pg_catalog.oid`;
+  const isColumn = (text: string): string => `${text}::pg_catalog.text OPERATOR(pg_catalog.=) q.c::pg_catalog.text`;
+  const column = `(${isColumn('a.attname')} OR ${isColumn('a.attnum')}) AND ${isColumnVisible('a.attrelid', 'a.attnum', visible)}`;
+  return {
+    before: '(SELECT pg_catalog.has_column_privilege(q.t, q.c, q.p) FROM (SELECT ',
+    after: ` OFFSET 0) AS q (t, c, p) WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_attribute AS a WHERE a.attrelid OPERATOR(pg_catalog.=) ${relation} AND ${column} OFFSET 0))`,
+  };
+}
+
 /** pg_get_serial_sequence(relation, column) as a whole, around its arguments: the sequences of visible columns, NULL for anything else. */
 export function wrapSerialSequence(visible: VisibleObjects): { readonly before: string; readonly after: string } {
   const { catalog } = visible;

@@ -212,3 +212,70 @@ export function truncateTable(content: Tree, context: Context): void {
     relation['schemaname'] = resolved.relation.schema;
   }
 }
+
+const INDEX_FIELDS: ReadonlySet<string> = new Set([
+  'idxname',
+  'relation',
+  'accessMethod',
+  'indexParams',
+  'indexIncludingParams',
+  'whereClause',
+  'unique',
+  'nulls_not_distinct',
+  'if_not_exists',
+]);
+
+/** The session's own temporary table that a statement names, written with pg_temp; any other is refused. */
+function requireOwn(relation: Tree | undefined, tag: string, context: Context): string {
+  const name = relation === undefined ? undefined : ownTable(relation, context);
+  if (relation === undefined || name === undefined) return refuse('statement_not_allowed', { subject: tag });
+  replaceText(
+    context,
+    textRange(context.source, nameRange(context.source, locationOf(relation))),
+    quoteQualified('pg_temp', name),
+  );
+  relation['schemaname'] = 'pg_temp';
+  return name;
+}
+
+/** CREATE INDEX on an own temporary table. */
+export function createIndex(content: Tree, context: Context): void {
+  const name = requireOwn(treeField(content, 'relation'), 'CREATE INDEX', context);
+  for (const key of Object.keys(content))
+    if (!INDEX_FIELDS.has(key)) refuse('not_supported', { subject: `CREATE INDEX with ${key}` });
+  const scope = newScope(undefined);
+  const columns = (context.input.session.temporaryRelations.get(name)?.columns ?? []).map((column) => ({
+    name: column,
+    typeOid: undefined,
+    guards: [],
+    leakproof: true,
+  }));
+  scope.items.push({
+    alias: name,
+    columns,
+    complete: false,
+    replaced: false,
+    temporary: true,
+    extras: () => [],
+    allGuards: [],
+  });
+  for (const element of [...listField(content, 'indexParams'), ...listField(content, 'indexIncludingParams')]) {
+    const expression = treeField(
+      asNode(element, 'IndexElem') ?? refuse('not_supported', { subject: 'CREATE INDEX' }),
+      'expr',
+    );
+    if (expression !== undefined) walkExpression(expression, scope, context);
+  }
+  const where = treeField(content, 'whereClause');
+  if (where !== undefined) walkExpression(where, scope, context);
+}
+
+/** ANALYZE of own temporary tables. */
+export function analyzeTable(content: Tree, context: Context): void {
+  const relations = listField(content, 'rels');
+  if (booleanField(content, 'is_vacuumcmd')) refuse('statement_not_allowed', { subject: 'VACUUM' });
+  if (relations.length === 0 || content['options'] !== undefined)
+    refuse('statement_not_allowed', { subject: 'ANALYZE' });
+  for (const element of relations)
+    requireOwn(treeField(asNode(element, 'VacuumRelation') ?? {}, 'relation'), 'ANALYZE', context);
+}

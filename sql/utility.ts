@@ -2,7 +2,7 @@
 import { walkList } from './walk.ts';
 import { processQuery, withNestedFacts } from './query-info.ts';
 import { commandTag } from './command-tags.ts';
-import { createTable, createTableAs, dropTable, truncateTable } from './temporary-table.ts';
+import { analyzeTable, createIndex, createTable, createTableAs, dropTable, truncateTable } from './temporary-table.ts';
 import { explain } from './explain-statement.ts';
 import type { Tree } from './parser.ts';
 import { executePrepared, prepareStatement } from './prepared-statement.ts';
@@ -235,6 +235,8 @@ const WALKS: ReadonlyMap<string, Walk> = new Map<string, Walk>([
   ['CreateTableAsStmt', createTableAs],
   ['DropStmt', dropTable],
   ['TruncateStmt', truncateTable],
+  ['IndexStmt', createIndex],
+  ['VacuumStmt', analyzeTable],
 ]);
 
 /** Walks a utility statement; refuses what is not listed. */

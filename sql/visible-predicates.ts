@@ -54,6 +54,8 @@ export function isVisible(objectClass: ObjectClass, oid: string, visible: Visibl
       return or(isAnyOf(oid, visible.wholeRelationOids), temporary);
     case 'constraint':
       return or(isBuiltin(oid), isAnyOf(oid, visible.constraintOids));
+    case 'partitionedByVisible':
+      return `${oid} OPERATOR(pg_catalog.=) ANY (SELECT p.partrelid FROM pg_catalog.pg_partitioned_table AS p WHERE p.partexprs IS NULL AND ${isAnyOf('p.partrelid', visible.relationOids)} AND NOT EXISTS (SELECT 1 FROM unnest(p.partattrs::pg_catalog.int2[]) AS k (attnum) WHERE NOT ${isColumnPlain('p.partrelid', 'k.attnum', visible)}))`;
     case 'anyConstraint':
       return or(
         isVisible('constraint', oid, visible),
