@@ -141,6 +141,10 @@ function elements(node: Tree | undefined): readonly Tree[] {
   return list === undefined ? [] : listField(list, 'items' in list ? 'items' : 'elements');
 }
 
+function isArrayType(info: ExpressionInfo, context: Context): boolean {
+  return context.input.catalog.typeByOid.get(info.typeOid ?? 0)?.category === 'A';
+}
+
 /** The server has no operators of reg* types of their own: their values are compared as OIDs. */
 function comparedAsOid(info: ExpressionInfo, context: Context): ExpressionInfo {
   if (!isRegOid(info.typeOid, context)) return info;
@@ -160,8 +164,11 @@ function aExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo {
   const itemsAsTheyAre = isList ? elements(rightNode).map((e) => walkExpression(e, scope, context)) : [];
   const left = comparedAsOid(leftAsIs, context);
   const items = itemsAsTheyAre.map((item) => comparedAsOid(item, context));
-  const right = isList ? combine(items) : comparedAsOid(walkField(content, 'rexpr', scope, context), context);
+  const rightAsIs = isList ? combine(itemsAsTheyAre) : walkField(content, 'rexpr', scope, context);
+  const right = isList ? combine(items) : comparedAsOid(rightAsIs, context);
   if (isList) refuseUntypedBesideReg([leftAsIs, ...itemsAsTheyAre], context);
+  else if (isArrayType(leftAsIs, context) || isArrayType(rightAsIs, context))
+    refuseUntypedBesideReg([leftAsIs, rightAsIs], context);
   const both = combine([left, right]);
   const operators = OPERATORS_OF_KIND.get(kind)?.(names.at(-1) ?? '') ?? refuse('not_supported', { subject: kind });
   const schema = names.length > 1 ? names[0] : undefined;

@@ -29,7 +29,7 @@ import { settingCall, wrapSettingName } from './setting-call.ts';
 import { sequenceCall } from './sequence-call.ts';
 import type { Context } from './statement-context.ts';
 import { asNode, booleanField, listField, locationOf, nameList, treeField } from './tree-access.ts';
-import { isVisibleType, judgeCastTo } from './type-cast.ts';
+import { isRegOid, isVisibleType, judgeCastTo, refuseUntypedBesideReg } from './type-cast.ts';
 import { argumentHole, wrapArguments, wrapNode } from './wrap-node.ts';
 
 function candidates(
@@ -93,6 +93,25 @@ function readByCall(called: ExpressionInfo, isVolatile: boolean, scope: Scope): 
   return { ...called, guards: [...called.guards, ...scope.items.flatMap((item) => item.allGuards)] };
 }
 
+interface CallName {
+  readonly schema: string | undefined;
+  readonly name: string;
+  readonly arity: number;
+  readonly hasVariadic: boolean;
+}
+
+/** Refuses a call that is not allowed; what does not exist and what is not granted give the same answer. */
+function judgeCall(call: CallName, label: string, content: Tree, context: Context): FunctionJudgement {
+  if (context.trusted) return { kind: 'allowed' };
+  const { catalog, access } = context.input;
+  const verdict = judgeFunctionCall({ ...call, catalog, grants: access.functions, schemas: access.schemas });
+  if (verdict.kind === 'refused') refuseFunction(label, call.arity, verdict.reason, content);
+  const target = verdict.kind === 'cast' ? catalog.typeByOid.get(verdict.typeOid) : undefined;
+  if (target !== undefined && !isVisibleType(target, context))
+    refuseFunction(label, call.arity, NOT_AVAILABLE, content);
+  return verdict;
+}
+
 /** Walks one call with its FILTER, ORDER BY and OVER. */
 export function functionCall(content: Tree, scope: Scope, context: Context, node: Tree): ExpressionInfo {
   const names = nameList(content, 'funcname');
@@ -102,7 +121,6 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
   const within = booleanField(content, 'agg_within_group') ? listField(content, 'agg_order').length : 0;
   const arity = args.length + within;
   const variadic = booleanField(content, 'func_variadic');
-  const { catalog, access } = context.input;
   const label =
     schema === undefined || schema === 'pg_catalog' ? displayName(name) : `${displayName(schema)}.${displayName(name)}`;
   context.facts.functions.add(label);
@@ -112,26 +130,11 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
     booleanField(content, 'agg_star') ||
     content['agg_filter'] !== undefined;
   const over = treeField(content, 'over');
-  const verdict: FunctionJudgement = context.trusted
-    ? { kind: 'allowed' }
-    : judgeFunctionCall({
-        schema,
-        name,
-        arity,
-        hasVariadic: variadic,
-        catalog,
-        grants: access.functions,
-        schemas: access.schemas,
-      });
-  if (verdict.kind === 'refused') refuseFunction(label, arity, verdict.reason, content);
+  const verdict = judgeCall({ schema, name, arity, hasVariadic: variadic }, label, content, context);
   const reference = verdict.kind === 'attribute' ? asNode(args[0], 'ColumnRef') : undefined;
   const field = reference === undefined ? undefined : readField(reference, name, scope, context);
   if (field !== undefined) return field;
-  // Nothing of that name: what exists and is not granted gives the same answer.
-  const castTarget = verdict.kind === 'cast' ? catalog.typeByOid.get(verdict.typeOid) : undefined;
-  if (verdict.kind === 'attribute' || (castTarget !== undefined && !isVisibleType(castTarget, context))) {
-    refuseFunction(label, arity, NOT_AVAILABLE, content);
-  }
+  if (verdict.kind === 'attribute') refuseFunction(label, arity, NOT_AVAILABLE, content);
   const isWindow = over !== undefined;
   if (isAggregate && !isWindow) scope.aggregateDepth += 1;
   const infos = [
@@ -139,6 +142,7 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
     ...walkList(content, 'agg_order', scope, context),
     walkField(content, 'agg_filter', scope, context),
   ];
+  const reg = regArgument(functions, infos.slice(0, args.length), context);
   if (isAggregate && !isWindow) scope.aggregateDepth -= 1;
   if (over !== undefined) infos.push(...walkWindow(over, scope, context));
   const special = applyVerdict(verdict, content, args, node, context);
@@ -152,10 +156,25 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
   return {
     ...read,
     leakproof: leakproof || constant,
-    typeOid: verdict.kind === 'cast' ? verdict.typeOid : resultType(functions, context),
+    typeOid: verdict.kind === 'cast' ? verdict.typeOid : (reg ?? resultType(functions, context)),
     aggregate: read.aggregate || isAggregate || isWindow,
     constant,
   };
+}
+
+/** A polymorphic function over a reg* value: its untyped arguments are read as that type, and its result may be one. */
+function regArgument(
+  functions: readonly CatalogFunction[],
+  infos: readonly ExpressionInfo[],
+  context: Context,
+): Oid | undefined {
+  const reg = infos.find((info) => isRegOid(info.typeOid, context));
+  if (reg === undefined) return undefined;
+  const isPseudo = (typeOid: Oid): boolean =>
+    context.input.catalog.typeByOid.get(typeOid)?.name.startsWith('any') === true;
+  if (!functions.some((one) => one.argumentTypeOids.some(isPseudo))) return undefined;
+  refuseUntypedBesideReg(infos, context);
+  return functions.some((one) => isPseudo(one.returnTypeOid)) ? reg.typeOid : undefined;
 }
 
 /** pg_get_serial_sequence over names that are no literals (drivers ask for all columns at once). */

@@ -5,6 +5,7 @@ import type { Tree } from './parser.ts';
 import type { Scope } from './scope.ts';
 import type { Context } from './statement-context.ts';
 import { asNode, listField, locationOf, stringField, treeField, unwrap } from './tree-access.ts';
+import { isRegOid } from './type-cast.ts';
 import { combine, walkField, walkList, type ExpressionInfo } from './walk.ts';
 
 /** Nearest place in the text for a message. */
@@ -24,5 +25,9 @@ export function indirection(content: Tree, scope: Scope, context: Context): Expr
   for (const name of looked) if (name !== undefined) judgeAttribute(name, locationInside(argument), context);
   if (own !== undefined && fields.length === 1) return own;
   const infos = [own ?? walkField(content, 'arg', scope, context), ...walkList(content, 'indirection', scope, context)];
-  return { ...combine(infos), leakproof: false, constant: false };
+  // An element of an array of reg* values is one.
+  const [base] = infos;
+  const typeOid =
+    looked.every((name) => name === undefined) && isRegOid(base?.typeOid, context) ? base?.typeOid : undefined;
+  return { ...combine(infos), leakproof: false, constant: false, typeOid };
 }

@@ -10,7 +10,7 @@ import { refuse } from './refusal.ts';
 import { newScope, type ScopeColumn } from './scope.ts';
 import { replaceText, type Context } from './statement-context.ts';
 import { asNode, booleanField, listField, locationOf, nameList, stringField, treeField } from './tree-access.ts';
-import { resolveTypeName } from './type-cast.ts';
+import { isRegOid, resolveTypeName } from './type-cast.ts';
 
 const PERMISSION = 'CREATE TEMPORARY TABLE';
 
@@ -107,6 +107,8 @@ export function createTable(content: Tree, context: Context): void {
 
 function created(name: string, into: Tree, query: QueryInfo, context: Context): void {
   const names = nameList(into, 'colNames');
+  if (query.columns.some((column) => isRegOid(column.typeOid, context)))
+    refuse('not_supported', { subject: 'a temporary table with a column of a reg* type', advice: 'cast it to text' });
   const columns = query.columns.map((column, i) => names[i] ?? column.name);
   context.deferred.push(() => {
     // Columns of ours (flags) would become columns of the table.

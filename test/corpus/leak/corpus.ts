@@ -2,6 +2,7 @@
 import { CATALOGS } from './catalogs.ts';
 import { DIAGNOSTICS } from './diagnostics.ts';
 import { INFERENCE } from './inference.ts';
+import { CATALOG_FILTERS, NAMES } from './names.ts';
 import { PROCEDURAL } from './procedural.ts';
 import { SHAPING } from './shaping.ts';
 import { PARSING, WIRE } from './wire.ts';
@@ -12,6 +13,8 @@ export const LEAK_CORPUS = [
   ...INFERENCE,
   ...DIAGNOSTICS,
   ...CATALOGS,
+  ...NAMES,
+  ...CATALOG_FILTERS,
   ...WRITES,
   ...PROCEDURAL,
   ...WIRE,
