@@ -93,6 +93,23 @@ function readByCall(called: ExpressionInfo, isVolatile: boolean, scope: Scope): 
   return { ...called, guards: [...called.guards, ...scope.items.flatMap((item) => item.allGuards)] };
 }
 
+function looksLikeAggregate(content: Tree, functions: readonly CatalogFunction[]): boolean {
+  if (booleanField(content, 'agg_star') || content['agg_filter'] !== undefined) return true;
+  return functions.some((one) => one.kind === 'a');
+}
+
+/** Arguments, ORDER BY and FILTER; inside of an aggregate, columns need not stand in GROUP BY. */
+function walkArguments(content: Tree, scope: Scope, context: Context, isAggregate: boolean): ExpressionInfo[] {
+  if (isAggregate) scope.aggregateDepth += 1;
+  const infos = [
+    ...walkList(content, 'args', scope, context),
+    ...walkList(content, 'agg_order', scope, context),
+    walkField(content, 'agg_filter', scope, context),
+  ];
+  if (isAggregate) scope.aggregateDepth -= 1;
+  return infos;
+}
+
 interface CallName {
   readonly schema: string | undefined;
   readonly name: string;
@@ -125,10 +142,7 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
     schema === undefined || schema === 'pg_catalog' ? displayName(name) : `${displayName(schema)}.${displayName(name)}`;
   context.facts.functions.add(label);
   const functions = candidates(schema, name, arity, variadic, context);
-  const isAggregate =
-    functions.some((one) => one.kind === 'a') ||
-    booleanField(content, 'agg_star') ||
-    content['agg_filter'] !== undefined;
+  const isAggregate = looksLikeAggregate(content, functions);
   const over = treeField(content, 'over');
   const verdict = judgeCall({ schema, name, arity, hasVariadic: variadic }, label, content, context);
   const reference = verdict.kind === 'attribute' ? asNode(args[0], 'ColumnRef') : undefined;
@@ -136,14 +150,7 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
   if (field !== undefined) return field;
   if (verdict.kind === 'attribute') refuseFunction(label, arity, NOT_AVAILABLE, content);
   const isWindow = over !== undefined;
-  if (isAggregate && !isWindow) scope.aggregateDepth += 1;
-  const infos = [
-    ...walkList(content, 'args', scope, context),
-    ...walkList(content, 'agg_order', scope, context),
-    walkField(content, 'agg_filter', scope, context),
-  ];
-  const reg = regArgument(functions, infos.slice(0, args.length), context);
-  if (isAggregate && !isWindow) scope.aggregateDepth -= 1;
+  const infos = walkArguments(content, scope, context, isAggregate && !isWindow);
   if (over !== undefined) infos.push(...walkWindow(over, scope, context));
   const special = applyVerdict(verdict, content, args, node, context);
   if (functions.some((one) => one.returnsSet)) context.setReturning.add(node);

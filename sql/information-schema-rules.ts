@@ -41,6 +41,10 @@ const constraintByName: Condition = (visible) => {
 const constraintOfTable: Condition = (visible) =>
   `(x.constraint_schema::pg_catalog.name, x.constraint_name::pg_catalog.name, x.table_schema::pg_catalog.name, x.table_name::pg_catalog.name) IN (SELECT n.nspname, k.conname, m.nspname, c.relname FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_namespace AS n ON n.oid = k.connamespace JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace AS m ON m.oid = c.relnamespace WHERE ${constraintCondition('k', visible)})`;
 
+/** Before version 18 NOT NULL stands in table_constraints under a name made of numbers, without a row in pg_constraint. */
+const notNullOfColumn: Condition = (visible) =>
+  `(x.table_schema::pg_catalog.name, x.table_name::pg_catalog.name, x.constraint_name::pg_catalog.text) IN (SELECT m.nspname, c.relname, pg_catalog.concat(m.oid, '_', c.oid, '_', a.attnum, '_not_null') FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace AS m ON m.oid = c.relnamespace WHERE a.attnum > 0 AND ${isColumnVisible('a.attrelid', 'a.attnum', visible)})`;
+
 const routine: Condition = (visible) =>
   `(x.specific_schema::pg_catalog.name, x.specific_name::pg_catalog.text) IN (SELECT n.nspname, p.proname OPERATOR(pg_catalog.||) '_' OPERATOR(pg_catalog.||) p.oid::pg_catalog.text FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace WHERE ${isVisible('function', 'p.oid', visible)})`;
 
@@ -109,7 +113,7 @@ export const INFORMATION_SCHEMA_RULES: Readonly<Record<string, SystemRelationRul
       `x.object_type::pg_catalog.text = 'TABLE' AND (x.object_schema::pg_catalog.name, x.object_name::pg_catalog.name, x.collection_type_identifier::pg_catalog.text) IN (SELECT n.nspname, c.relname, a.attnum::pg_catalog.text FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE a.attnum > 0 AND NOT a.attisdropped AND ${isVisible('relation', 'c.oid', v)} AND ${isColumnVisible('a.attrelid', 'a.attnum', v)})`,
   ),
 
-  table_constraints: filtered(constraintOfTable),
+  table_constraints: filtered((visible) => `(${constraintOfTable(visible)} OR ${notNullOfColumn(visible)})`),
   key_column_usage: filtered(and(constraintOfTable, column)),
   // Here the table is the referenced one for a foreign key, so the constraint is told by its name only.
   constraint_column_usage: filtered(and(constraintByName, column)),

@@ -4,7 +4,7 @@ import type { RegType } from './reg-types.ts';
 /**
  * What an OID must belong to. `relation` includes sequences and views; `wholeRelation` only those without hidden, masked or filtered parts;
  * `expressionRelation` a relation whose column names a foreign expression may pick by number: with hidden columns it counts as 0;
- * `object` any catalog object the identity may see; `builtin` what every database has; `none` nothing, so that the function gives NULL.
+ * `ancestors` a relation of which all partition ancestors are visible too; `object` any catalog object the identity may see; `builtin` what every database has; `none` nothing, so that the function gives NULL.
  */
 export type ObjectClass =
   | 'relation'
@@ -77,7 +77,7 @@ export const OID_FUNCTIONS: Readonly<Record<string, Rules>> = {
   pg_get_replica_identity_index: first(oid(0, 'wholeRelation', 'regclass'), 1),
   pg_relation_is_publishable: first(oid(0, 'relation', 'regclass'), 1),
   // Only where every ancestor is visible too; of others, as of relations without any, it gives no row.
-  pg_partition_ancestors: first(oid(0, 'wholeRelation'), 1),
+  pg_partition_ancestors: first(oid(0, 'ancestors'), 1),
   pg_relation_is_updatable: first(oid(0, 'relation', 'regclass'), 2),
   pg_column_is_updatable: first(oid(0, 'relation', 'regclass'), 3),
   pg_sequence_parameters: first(oid(0, 'relation'), 1),

@@ -50,6 +50,11 @@ export function isVisible(objectClass: ObjectClass, oid: string, visible: Visibl
       );
     case 'expressionRelation':
       return or(isBuiltin(oid), isAnyOf(oid, visible.openRelationOids), temporary);
+    case 'ancestors': {
+      const shown = isVisible('relationOrIndex', 'a.r', visible);
+      const hidden = `EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(${oid}) AS p (r), LATERAL (SELECT p.r::pg_catalog.oid AS r OFFSET 0) AS a WHERE NOT ${shown})`;
+      return `(${isVisible('relationOrIndex', oid, visible)} AND NOT ${hidden})`;
+    }
     case 'wholeRelation':
       return or(isAnyOf(oid, visible.wholeRelationOids), temporary);
     case 'constraint':

@@ -76,7 +76,6 @@ function line(tag: number, bytes: Buffer): string {
   }
   if (tag === BACKEND.rowDescription) return `T ${describedColumns(bytes).join(', ')}`;
   const body = bytes.toString('latin1', 5);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the bytes of the wire are what is shown
   const shown = body.replace(/[\x00-\x1f\x7f-\xff\\]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16)}`);
   return `${letter} ${shown}`;
 }
