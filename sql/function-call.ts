@@ -152,6 +152,7 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
   const isWindow = over !== undefined;
   const infos = walkArguments(content, scope, context, isAggregate && !isWindow);
   if (over !== undefined) infos.push(...walkWindow(over, scope, context));
+  const reg = regArgument(functions, infos, context);
   const special = applyVerdict(verdict, content, args, node, context);
   if (functions.some((one) => one.returnsSet)) context.setReturning.add(node);
   // A user's function may name its one result, which the catalog snapshot does not tell.
