@@ -4,7 +4,8 @@ import type { RegType } from './reg-types.ts';
 /**
  * What an OID must belong to. `relation` includes sequences and views; `wholeRelation` only those without hidden, masked or filtered parts;
  * `expressionRelation` a relation whose column names a foreign expression may pick by number: with hidden columns it counts as 0;
- * `ancestors` a relation of which all partition ancestors are visible too; `object` any catalog object the identity may see; `builtin` what every database has; `none` nothing, so that the function gives NULL.
+ * `ancestors` a relation of which all partition ancestors are visible too; `object` any catalog object the identity may see; `builtin` what
+ * every database has; `none` nothing, so that the function gives NULL.
  */
 export type ObjectClass =
   | 'relation'
@@ -12,6 +13,7 @@ export type ObjectClass =
   | 'relationOrIndex'
   | 'wholeRelation'
   | 'expressionRelation'
+  | 'ancestors'
   /** Partitioned by columns that are visible and not masked. */
   | 'partitionedByVisible'
   | 'constraint'

@@ -1,2 +1,0 @@
-import type { FidelityCase } from './runner.ts';
-export const SESSIONS: readonly FidelityCase[] = [];
