@@ -180,6 +180,8 @@ export class Session {
     const { end } = this.#state;
     if (end?.kind !== 'failed' || this.#finished) return;
     this.#finished = true;
+    // A row stands half written: an error would be read as its value. The connection just closes.
+    if (this.#server.remaining > 0) return;
     this.#state.toClient.push(encodeGateError(end.error));
   }
   #finished = false;
