@@ -44,8 +44,8 @@ export async function shakeHands(
   if (opening === undefined) return { kind: 'gone', socket };
   if (opening.kind === 'cancel') return { kind: 'cancel', socket, key: opening };
   if (isReplication(opening.parameters)) {
-    const denial = denialFor('not_supported', { subject: 'replication' });
-    return { kind: 'refused', socket, denial: { ...denial, severity: 'FATAL' } };
+    const denial = denialFor('protocol_violation', { subject: 'replication is not offered' });
+    return { kind: 'refused', socket, denial };
   }
   const protocolMinor = opening.minorVersion >= NEWEST_MINOR_VERSION ? NEWEST_MINOR_VERSION : 0;
   if (opening.minorVersion > NEWEST_MINOR_VERSION || opening.protocolOptions.length > 0) {
