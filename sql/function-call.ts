@@ -152,7 +152,7 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
   const isWindow = over !== undefined;
   const infos = walkArguments(content, scope, context, isAggregate && !isWindow);
   if (over !== undefined) infos.push(...walkWindow(over, scope, context));
-  const reg = regArgument(functions, infos, context);
+  const reg = regArgument(functions, infos.slice(0, args.length), context);
   const special = applyVerdict(verdict, content, args, node, context);
   if (functions.some((one) => one.returnsSet)) context.setReturning.add(node);
   // A user's function may name its one result, which the catalog snapshot does not tell.
@@ -179,7 +179,8 @@ function regArgument(
   const reg = infos.find((info) => isRegOid(info.typeOid, context));
   if (reg === undefined) return undefined;
   const isPseudo = (typeOid: Oid): boolean =>
-    context.input.catalog.typeByOid.get(typeOid)?.name.startsWith('any') === true;
+    // Not "any" itself: it takes each argument as it is.
+    /^any./.test(context.input.catalog.typeByOid.get(typeOid)?.name ?? '');
   if (!functions.some((one) => one.argumentTypeOids.some(isPseudo))) return undefined;
   refuseUntypedBesideReg(infos, context);
   return functions.some((one) => isPseudo(one.returnTypeOid)) ? reg.typeOid : undefined;
