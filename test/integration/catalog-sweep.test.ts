@@ -310,7 +310,9 @@ describe.each(versions.map((version, index) => [version, index] as const))('on P
             visible,
           );
         });
-        const sql = `SELECT count(DISTINCT coalesce(pg_catalog.${name}(${args.join(', ')})::text, '<null>')) FROM unnest('{${numbers}}'::oid[]) AS g(o)`;
+        const call = `pg_catalog.${name}(${args.join(', ')})`;
+        const answered = candidate.returnsSet ? `(SELECT string_agg(r::text, ',') FROM ${call} AS r)` : `${call}::text`;
+        const sql = `SELECT count(DISTINCT coalesce(${answered}, '<null>')) FROM unnest('{${numbers}}'::oid[]) AS g(o)`;
         const answer = await rows(reader)(sql).catch((error: unknown) => [[`${String(error)} ${sql}`]]);
         if (answer[0]?.[0] !== '1') found.push(`${name}/${arity}: ${String(answer[0]?.[0])}`);
       }
