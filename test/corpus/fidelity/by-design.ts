@@ -21,6 +21,7 @@ const DIFFERENCES: readonly Difference[] = [
   { from: 'psql 15 \\du', text: 'pg_roles', reason: ROLES },
   { from: 'psql 15 \\dp', text: 'relacl', reason: ROLES },
   { from: 'psql 15 \\z orders', text: 'relacl', reason: ROLES },
+  { from: 'psql 15 \\l', text: 'datacl', reason: ROLES },
   { from: 'psql 15 \\db', text: 'pg_tablespace_location', reason: 'places of files are not shown' },
   { from: 'psql 15 \\d+ order_summary', text: 'pg_get_viewdef', reason: DEFINITION },
   { from: 'psql 15 \\sv order_summary', text: 'pg_get_viewdef', reason: DEFINITION },
