@@ -57,6 +57,13 @@ function resultType(functions: readonly CatalogFunction[], context: Context): Oi
   return type === undefined || type.kind === 'p' ? undefined : oid;
 }
 
+/** unnest of one array of known type gives its elements. */
+function elementType(name: string, argument: ExpressionInfo | undefined, context: Context): Oid | undefined {
+  if (name !== 'unnest' || argument?.typeOid === undefined) return undefined;
+  const element = context.input.catalog.typeByOid.get(argument.typeOid)?.elementOid ?? 0;
+  return element === 0 ? undefined : element;
+}
+
 /** One column of one type: not a row, not a set of rows of unknown shape. */
 function isScalar(functions: readonly CatalogFunction[], context: Context): boolean {
   return (
@@ -164,7 +171,10 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
   return {
     ...read,
     leakproof: leakproof || constant,
-    typeOid: verdict.kind === 'cast' ? verdict.typeOid : (reg ?? resultType(functions, context)),
+    typeOid:
+      verdict.kind === 'cast'
+        ? verdict.typeOid
+        : (reg ?? elementType(name, infos[0], context) ?? resultType(functions, context)),
     aggregate: read.aggregate || isAggregate || isWindow,
     constant,
   };

@@ -309,11 +309,13 @@ function processTargets(select: Tree, scope: Scope, context: Context): Targets {
     keepName(target, value, context);
     noteLeakyOuter(scope, info);
     aggregate ||= info.aggregate || context.setReturning.has(value);
+    // The value of an aggregate, a window function or a set-returning call is made below every condition on it: the planner pushes none past.
+    const isMade = info.aggregate || context.setReturning.has(value);
     columns.push({
       name: stringField(target, 'name') ?? columnName(value),
       typeOid: info.typeOid,
-      guards: info.aggregate ? [] : info.guards,
-      leakproof: info.leakproof,
+      guards: isMade ? [] : info.guards,
+      leakproof: isMade || info.leakproof,
     });
   }
   return { columns, complete, aggregate };
