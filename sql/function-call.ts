@@ -49,7 +49,14 @@ function candidates(
 }
 
 /** Polymorphic and other pseudo-types do not name a result type. */
-function resultType(functions: readonly CatalogFunction[], context: Context): Oid | undefined {
+function resultType(
+  name: string,
+  functions: readonly CatalogFunction[],
+  first: ExpressionInfo | undefined,
+  context: Context,
+): Oid | undefined {
+  const element = elementType(name, first, context);
+  if (element !== undefined) return element;
   const types = new Set(functions.map((one) => one.returnTypeOid));
   if (types.size !== 1) return undefined;
   const [oid] = types;
@@ -171,10 +178,7 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
   return {
     ...read,
     leakproof: leakproof || constant,
-    typeOid:
-      verdict.kind === 'cast'
-        ? verdict.typeOid
-        : (reg ?? elementType(name, infos[0], context) ?? resultType(functions, context)),
+    typeOid: verdict.kind === 'cast' ? verdict.typeOid : (reg ?? resultType(name, functions, infos[0], context)),
     aggregate: read.aggregate || isAggregate || isWindow,
     constant,
   };

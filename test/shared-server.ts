@@ -16,7 +16,9 @@ let server: PostgresServer | undefined;
 export async function setup(project: TestProject): Promise<void> {
   const { testFiles } = await project.globTestFiles();
   const selected = project.vitest.config.related ?? [];
-  const filters = process.argv.filter((argument) => argument.includes('test/') && !argument.includes('vitest.config'));
+  const filters = process.argv.filter(
+    (argument) => !argument.startsWith('-') && argument.includes('test/') && !argument.includes('vitest.config'),
+  );
   const needed =
     selected.length > 0 ||
     filters.length === 0 ||

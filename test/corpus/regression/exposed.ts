@@ -90,7 +90,7 @@ function step(key: string, child: Tree | unknown[], parent: Tree | undefined, co
 }
 
 function governed(rangeVar: Tree, context: Search): { readonly name: string; readonly rules: Rules } | undefined {
-  const name = String(rangeVar['relname'] ?? '');
+  const name = typeof rangeVar['relname'] === 'string' ? rangeVar['relname'] : '';
   const schema = rangeVar['schemaname'];
   if (schema === undefined && context.ctes.has(name)) return undefined;
   const rules = rulesOf(name, typeof schema === 'string' ? schema : 'public', context.policy);
