@@ -10,7 +10,7 @@ import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import type { Guard, GuardCondition, Scope } from './scope.ts';
 import type { Context } from './statement-context.ts';
-import { asNode, listField, stringField, treeField } from './tree-access.ts';
+import { asNode, listField, stringField } from './tree-access.ts';
 import { wrapNode } from './wrap-node.ts';
 
 /** SQL of a condition. A flag may be NULL on the empty side of an outer join: that row is no hidden one. */
@@ -123,9 +123,4 @@ export function walkConjuncts(
 export function noteLeakyOuter(scope: Scope, info: ExpressionInfo): void {
   if (!info.leakproof) scope.raises = true;
   if (!info.leakproof && info.guards.some((guard) => guard.scope !== scope)) scope.leakyOuter = true;
-}
-
-/** The `val` of a ResTarget. */
-export function targetValue(target: Tree): Tree | undefined {
-  return treeField(asNode(target, 'ResTarget') ?? {}, 'val');
 }
