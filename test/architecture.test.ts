@@ -10,12 +10,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   policy: ['crds', 'sql'],
   audit: ['policy', 'crds', 'sql'],
   session: ['wire', 'sql', 'policy', 'audit', 'crds'],
-  proxy: ['crds', 'wire', 'sql', 'policy', 'audit', 'session'],
-  cli: ['crds', 'wire', 'sql', 'policy', 'audit', 'session', 'proxy'],
+  bundle: ['crds', 'policy'],
+  kubernetes: ['crds'],
+  proxy: ['crds', 'wire', 'sql', 'policy', 'audit', 'session', 'bundle'],
+  operator: ['crds', 'sql', 'policy', 'bundle', 'kubernetes'],
+  collector: ['crds', 'policy', 'audit', 'kubernetes'],
+  cli: ['crds', 'wire', 'sql', 'policy', 'audit', 'session', 'bundle', 'kubernetes', 'proxy', 'operator', 'collector'],
 };
 
 /** The pure folders: no sockets, clock, randomness, logger, files, environment. */
-const PURE = ['crds', 'wire', 'sql', 'policy', 'audit', 'session'];
+const PURE = ['crds', 'wire', 'sql', 'policy', 'audit', 'session', 'bundle'];
 const PURE_NODE_MODULES = new Set(['node:buffer', 'node:crypto']);
 
 /** Files of a pure folder that are its I/O border, each with the reason. */
