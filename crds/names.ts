@@ -19,6 +19,13 @@ export interface FunctionGrant {
   readonly name: string;
 }
 
+/** What the parsers below accept, as far as a pattern can say it; for the CRDs' schemas. */
+export const COLUMN = /^("([^"]|"")+"|[^".*\s]+)$/;
+export const COLUMN_OR_STAR = /^("([^"]|"")+"|[^".*\s]+|\*)$/;
+export const TABLE_OR_STAR = /^("([^"]|"")+"|[^".*\s]+)\.("([^"]|"")+"|[^".*\s]+|\*)$/;
+export const FUNCTION_GRANT =
+  /^(extension:[A-Za-z0-9_-]{1,63}|operator:("([^"]|"")+"|[^".\s]+)\.[+\-*/<>=~!@#%^&|`?]{1,63}|("([^"]|"")+"|[^".*\s]+)\.("([^"]|"")+"|[^".*\s]+))$/;
+
 type Part = { readonly name: string; readonly quoted: boolean };
 
 /** Splits at the dots that stand outside quotes. */

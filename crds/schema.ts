@@ -8,13 +8,27 @@ export interface Problem {
 
 /** What a schema says of itself; from it the CRDs' OpenAPI schema is made. */
 export type SchemaNode =
-  | { readonly type: 'string'; readonly pattern?: string; readonly minLength?: number; readonly maxLength?: number }
+  | {
+      readonly type: 'string';
+      readonly minLength: number;
+      readonly maxLength: number;
+      readonly pattern?: string;
+      /** What the pattern asks for, in words. */
+      readonly expected: string;
+    }
   | { readonly type: 'integer' | 'number'; readonly minimum: number; readonly maximum: number }
   | { readonly type: 'boolean' }
   | { readonly type: 'enum'; readonly values: readonly string[] }
-  | { readonly type: 'scalar' }
-  | { readonly type: 'array'; readonly items: SchemaNode; readonly minItems: number }
-  | { readonly type: 'map'; readonly values: SchemaNode }
+  | { readonly type: 'scalar'; readonly maxLength: number }
+  | {
+      readonly type: 'array';
+      readonly items: SchemaNode;
+      readonly minItems: number;
+      readonly maxItems: number;
+      /** The field of an entry that no two entries may share. */
+      readonly key?: string;
+    }
+  | { readonly type: 'map'; readonly values: SchemaNode; readonly minEntries: number; readonly maxEntries: number }
   | { readonly type: 'object'; readonly fields: Readonly<Record<string, FieldNode>> }
   | { readonly type: 'union'; readonly tag: string; readonly variants: Readonly<Record<string, SchemaNode>> };
 
@@ -91,23 +105,29 @@ interface TextRules {
   readonly maxLength?: number;
 }
 
+/** Every text, list and map has a bound, so that whatever walks them has one too. */
+const MAX_TEXT_LENGTH = 1024;
+const MAX_SCALAR_LENGTH = 4096;
+const MAX_MAP_ENTRIES = 64;
+
 /** A text. Empty ones only with `minLength: 0`; NUL and lone surrogates never. */
 export function text(rules: TextRules = {}): Schema<string> {
   const minLength = rules.minLength ?? 1;
+  const maxLength = rules.maxLength ?? MAX_TEXT_LENGTH;
   const expected = rules.expected ?? 'a text';
   return {
     node: {
       type: 'string',
       minLength,
-      ...(rules.maxLength === undefined ? {} : { maxLength: rules.maxLength }),
+      maxLength,
+      expected,
       ...(rules.pattern === undefined ? {} : { pattern: rules.pattern.source }),
     },
     decode(value, path, problems) {
       if (typeof value !== 'string') return fail(problems, path, `expected ${expected}, found ${describe(value)}`);
       if (value.length < minLength) return fail(problems, path, `expected ${expected}, found an empty text`);
-      if (rules.maxLength !== undefined && value.length > rules.maxLength) {
-        return fail(problems, path, `expected at most ${rules.maxLength} characters, found ${value.length}`);
-      }
+      if (value.length > maxLength)
+        return fail(problems, path, `expected at most ${maxLength} characters, found ${value.length}`);
       if (value.includes('\0') || !value.isWellFormed())
         return fail(problems, path, 'holds a character that cannot stand in a text');
       if (rules.pattern !== undefined && !rules.pattern.test(value)) {
@@ -118,14 +138,18 @@ export function text(rules: TextRules = {}): Schema<string> {
   };
 }
 
-/** A text turned into something else; `parse` answers a problem as `{ problem }`. */
+/**
+ * A text turned into something else; `parse` answers a problem as `{ problem }`. `pattern` is for readers of the schema alone: it
+ * accepts whatever `parse` does, and refuses most of what that refuses.
+ */
 export function parsed<T>(
   expected: string,
   parse: (value: string) => { readonly value: T } | { readonly problem: string },
+  pattern: RegExp,
 ): Schema<T> {
-  const base = text({ expected });
+  const base = text({ expected, maxLength: 320 });
   return {
-    node: base.node,
+    node: text({ expected, maxLength: 320, pattern }).node,
     decode(value, path, problems) {
       const string = base.decode(value, path, problems);
       if (string === INVALID) return INVALID;
@@ -186,42 +210,68 @@ export function choice<const V extends string>(values: readonly V[]): Schema<V> 
 /** A text, number or boolean. */
 export function scalar(): Schema<string | number | boolean> {
   return {
-    node: { type: 'scalar' },
+    node: { type: 'scalar', maxLength: MAX_SCALAR_LENGTH },
     decode(value, path, problems) {
       if (typeof value === 'boolean') return value;
       if (typeof value === 'number' && Number.isFinite(value)) return value;
+      if (typeof value === 'string' && value.length > MAX_SCALAR_LENGTH)
+        return fail(problems, path, `expected at most ${MAX_SCALAR_LENGTH} characters, found ${value.length}`);
       if (typeof value === 'string' && !value.includes('\0') && value.isWellFormed()) return value;
       return fail(problems, path, `expected a text, a number, true or false, found ${describe(value)}`);
     },
   };
 }
 
-export function list<T>(items: Schema<T>, minItems = 0): Schema<readonly T[]> {
+interface ListRules {
+  readonly minItems?: number;
+  readonly maxItems: number;
+  /** The field of an entry that no two entries may share. */
+  readonly key?: string;
+}
+
+export function list<T>(items: Schema<T>, { minItems = 0, maxItems, key }: ListRules): Schema<readonly T[]> {
   return {
-    node: { type: 'array', items: items.node, minItems },
+    node: { type: 'array', items: items.node, minItems, maxItems, ...(key === undefined ? {} : { key }) },
     decode(value, path, problems) {
       if (!Array.isArray(value)) return fail(problems, path, `expected a list, found ${describe(value)}`);
       if (value.length < minItems)
         return fail(problems, path, `expected at least ${minItems} entry, found an empty list`);
+      if (value.length > maxItems)
+        return fail(problems, path, `expected at most ${maxItems} entries, found ${value.length}`);
       const before = problems.length;
       const decoded: T[] = [];
       for (const [index, item] of value.entries()) {
         const result = items.decode(item, `${path}[${index}]`, problems);
         if (result !== INVALID) decoded.push(result);
       }
+      if (key !== undefined) problems.push(...repeatedKeys(value, path, key));
       return problems.length > before ? INVALID : decoded;
     },
   };
 }
 
+function repeatedKeys(entries: readonly unknown[], path: string, key: string): readonly Problem[] {
+  const seen = new Set<unknown>();
+  return entries.flatMap((entry, index) => {
+    const given = isPlainObject(entry) ? entry[key] : undefined;
+    if (given === undefined) return [];
+    if (seen.has(given))
+      return [{ path: `${path}[${index}].${key}`, problem: `${describe(given)} is taken by an earlier entry` }];
+    seen.add(given);
+    return [];
+  });
+}
+
 /** A map from free names to values. */
 export function map<T>(values: Schema<T>, minEntries: number): Schema<ReadonlyMap<string, T>> {
   return {
-    node: { type: 'map', values: values.node },
+    node: { type: 'map', values: values.node, minEntries, maxEntries: MAX_MAP_ENTRIES },
     decode(value, path, problems) {
       if (!isPlainObject(value)) return fail(problems, path, `expected a map, found ${describe(value)}`);
       const entries = Object.entries(value);
       if (entries.length < minEntries) return fail(problems, path, 'expected at least one entry, found an empty map');
+      if (entries.length > MAX_MAP_ENTRIES)
+        return fail(problems, path, `expected at most ${MAX_MAP_ENTRIES} entries, found ${entries.length}`);
       const before = problems.length;
       const decoded = new Map<string, T>();
       for (const [key, item] of entries) {

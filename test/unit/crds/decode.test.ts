@@ -167,7 +167,7 @@ describe('a manifest with a fault names the field and what is expected', () => {
           { name: 'a', when: 'true', action: 'Deny' },
         ],
       }),
-      ['spec.guardrails[1].name: a is taken by an earlier guardrail'],
+      ['spec.guardrails[1].name: "a" is taken by an earlier entry'],
     ],
     [
       'an unknown detector',
@@ -205,6 +205,44 @@ describe('a manifest with a fault names the field and what is expected', () => {
       'another kind',
       { apiVersion: 'postern.dev/v1alpha1', kind: 'DatabasePolicy', metadata: { name: 'a' }, spec: {} },
       ['kind: expected one of DatabaseConnection, DatabaseAccessPolicy, found DatabasePolicy'],
+    ],
+    [
+      'two rules of one table',
+      policy({ ...base, tables: [{ name: 'public.a' }, { name: 'public.a' }] }),
+      ['spec.tables[1].name: "public.a" is taken by an earlier entry'],
+    ],
+    [
+      'too many entries',
+      policy({
+        ...base,
+        guardrails: Array.from({ length: 101 }, (_, at) => ({ name: `g${at}`, when: 'true', action: 'Deny' })),
+      }),
+      ['spec.guardrails: expected at most 100 entries, found 101'],
+    ],
+    [
+      'too many claims',
+      policy({
+        ...base,
+        subjects: [{ claims: Object.fromEntries(Array.from({ length: 65 }, (_, at) => [`c${at}`, 1])) }],
+      }),
+      ['spec.subjects[0].claims: expected at most 64 entries, found 65'],
+    ],
+    [
+      'a text longer than any sensible one',
+      policy({ ...base, subjects: [{ group: 'g'.repeat(1025) }] }),
+      ['spec.subjects[0].group: expected at most 1024 characters, found 1025'],
+    ],
+    [
+      'a constant longer than any sensible one',
+      mask({ method: 'Constant', value: 'v'.repeat(4097) }),
+      ['spec.tables[0].mask[0].with.value: expected at most 4096 characters, found 4097'],
+    ],
+    [
+      'a CA that is not read',
+      connection({ ...database, tls: { mode: 'Require', caSecretRef: { name: 'ca', key: 'ca.crt' } } }),
+      [
+        'spec.tls.caSecretRef: is not read with mode Disable or Require; use mode VerifyCA or VerifyFull, or leave it out',
+      ],
     ],
     ['a document that is a list', [1], ['expected a map with apiVersion, kind, metadata and spec']],
   ])('%s', (_, value, expected) => {
