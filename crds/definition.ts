@@ -53,6 +53,8 @@ const POLICY_RULES: Readonly<Record<string, readonly JsonMap[]>> = {
       message: 'a catalog cannot be granted: the gate itself answers for the catalogs; name a schema of your own',
     },
   ],
+  // The server compares a whole number with a minimum that it has made whole too.
+  'spec.tables[].mask[].with.size': [{ rule: 'self > 0.0', message: 'size must be greater than 0' }],
   'spec.tables[].mask[].with': MASK_FIELDS.map(([field, method, required]) => ({
     rule: required
       ? `(self.method == '${method}') == has(self.${field})`
