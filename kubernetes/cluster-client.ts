@@ -2,6 +2,7 @@
  * Requests to the API server as raw JSON. Typed clients drop the fields they do not know; this one keeps every field. Each request has a
  * deadline; 429 is waited out a few times; after a 401 the credentials are read again, once.
  */
+import type { IncomingMessage } from 'node:http';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { ApiError, ApiUnreachable, isExpired, isNotFound } from './api-error.ts';
 import { sleep } from './back-off.ts';
@@ -207,7 +208,7 @@ export class ClusterClient {
     for (;;) {
       const query = { limit: PAGE_SIZE, labelSelector, fieldSelector, continue: next };
       const page = await this.request<RawList>('GET', path, { query, ...(signal === undefined ? {} : { signal }) });
-      if (!Array.isArray(page.items)) throw new ApiUnreachable(`the answer to a list of ${path} is no list`);
+      if (page.items === undefined) throw new ApiUnreachable(`the answer to a list of ${path} is no list`);
       // Items of a list come without kind and apiVersion; the list names them.
       const kind = { apiVersion: page.apiVersion, kind: page.kind.replace(/List$/, '') };
       for (const item of page.items) items.push({ ...kind, ...item });
@@ -216,7 +217,7 @@ export class ClusterClient {
     }
   }
 
-  async #send(request: Omit<SentRequest, 'access'>): Promise<import('node:http').IncomingMessage> {
+  async #send(request: Omit<SentRequest, 'access'>): Promise<IncomingMessage> {
     const response = await openResponse({ ...request, access: await this.#prepare() });
     if (response.statusCode !== 401) return response;
     response.resume();
@@ -240,7 +241,7 @@ interface RawList {
   readonly apiVersion: string;
   readonly kind: string;
   readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
-  readonly items: readonly KubernetesObject[];
+  readonly items?: readonly KubernetesObject[];
 }
 
 interface RawTokenReviewStatus {

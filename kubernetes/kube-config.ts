@@ -65,6 +65,6 @@ function openAgent(server: URL, options: RequestOptions): HttpAgent | HttpsAgent
 }
 
 function describeTls(options: RequestOptions, server: string): string {
-  const parts = [options.ca, options.cert, options.key, options.pfx, options.passphrase].map((part) => String(part));
-  return JSON.stringify([server, options.rejectUnauthorized, options.servername, ...parts]);
+  const { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername } = options;
+  return JSON.stringify([server, ca, cert, key, pfx, passphrase, rejectUnauthorized, servername]);
 }
