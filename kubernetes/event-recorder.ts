@@ -51,12 +51,14 @@ interface Series {
   /** Of the Event in the cluster; undefined until it is written. */
   name: string | undefined;
   writtenCount: number;
+  failures: number;
   writtenAtMs: number;
 }
 
 const FORGET_AFTER_MS = 6 * 60_000;
 const SERIES_INTERVAL_MS = 60_000;
 const MAX_SERIES = 2000;
+const MAX_FAILURES = 5;
 const MAX_NOTE = 1024;
 const EVENT_API = { apiVersion: 'events.k8s.io/v1', kind: 'Event' } as const;
 
@@ -90,7 +92,15 @@ export class EventRecorder {
       this.#options.log.warn({ reason: event.reason }, 'too many different events at once; one was not recorded');
       return;
     } else {
-      const begun = { firstAtMs: now, lastAtMs: now, count: 1, name: undefined, writtenCount: 0, writtenAtMs: 0 };
+      const begun = {
+        firstAtMs: now,
+        lastAtMs: now,
+        count: 1,
+        name: undefined,
+        writtenCount: 0,
+        failures: 0,
+        writtenAtMs: 0,
+      };
       this.#series.set(key, { event, ...begun });
     }
     this.#queue.add(key);
@@ -162,9 +172,10 @@ export class EventRecorder {
   #onFailure(key: string, error: unknown): void {
     const { log } = this.#options;
     const message = error instanceof Error ? error.message : 'unknown error';
-    log.warn({ reason: this.#series.get(key)?.event.reason, error: message }, 'an event could not be written');
+    const series = this.#series.get(key);
+    log.warn({ reason: series?.event.reason, error: message }, 'an event could not be written');
     // An event is a courtesy: it is not tried for ever. The next one of its kind tries anew.
-    this.#series.delete(key);
+    if (series !== undefined && ++series.failures >= MAX_FAILURES) this.#series.delete(key);
   }
 }
 
