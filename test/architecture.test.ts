@@ -20,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** The pure folders: no sockets, clock, randomness, logger, files, environment. */
 const PURE = ['crds', 'wire', 'sql', 'policy', 'audit', 'session', 'bundle'];
-const PURE_NODE_MODULES = new Set(['node:buffer', 'node:crypto']);
+const PURE_NODE_MODULES = new Set(['node:buffer', 'node:crypto', 'node:zlib']);
 
 /** Files of a pure folder that are its I/O border, each with the reason. */
 const IO_BORDERS: Readonly<Record<string, string>> = {
