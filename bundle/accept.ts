@@ -6,7 +6,6 @@
 import { createHash } from 'node:crypto';
 import { isWithdrawal, openBundle, type OpenedBundle } from './bundle.ts';
 import type { RefusalReason } from './credentials-exchange.ts';
-import { readingJson } from './json-reader.ts';
 import { type KeySet, openKeySet } from './key-set.ts';
 import { keyIdOf, MAX_BUNDLE_BYTES, MAX_KEY_SET_BYTES, unpackBundle, verifyCompact } from './sign.ts';
 
@@ -99,7 +98,7 @@ function acceptPayload(
   payload: Uint8Array,
   minimumGeneration: number,
 ): Acceptance {
-  const opened = readingJson(payload, 'bundle', openBundle);
+  const opened = openBundle(payload);
   if (opened.kind === 'malformed') return refused(state, 'Malformed', opened.message);
   const { connection, agentNamespace, generation } = opened.value;
   if (connection.namespace !== state.connection.namespace || connection.name !== state.connection.name) {
@@ -157,7 +156,7 @@ function acceptKeySet(
 ): { readonly kind: 'accepted'; readonly trust: Trust } | ({ readonly kind: 'refused' } & Refusal) {
   const verified = verifyCompact('postern-keys', text, (kid) => trust.rootKeys.find((key) => keyIdOf(key) === kid));
   if (verified.kind === 'refused') return { ...verified, message: `keys: ${verified.message}` };
-  const opened = readingJson(verified.payload, 'keys', openKeySet);
+  const opened = openKeySet(verified.payload);
   if (opened.kind === 'malformed') return { kind: 'refused', reason: 'Malformed', message: opened.message };
   if (trust.keySet !== undefined && opened.value.version <= trust.keySet.version) return { kind: 'accepted', trust };
   const rootKeys = [...new Set([...trust.rootKeys, ...opened.value.rootKeys])];

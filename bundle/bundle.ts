@@ -4,7 +4,7 @@
  */
 import { decodeResource, formatProblem } from '#crds/decode.ts';
 import { API_VERSION, type DatabaseAccessPolicy, type DatabaseConnection } from '#crds/kinds.ts';
-import { JsonReader, MalformedError, type Read, reading, readText } from './json-reader.ts';
+import { JsonReader, MalformedError, type Read, readingJson, readText } from './json-reader.ts';
 
 /** A manifest as JSON: apiVersion, kind, metadata (namespace, name) and spec, without status and managedFields. */
 export type ManifestJson = Readonly<Record<string, unknown>>;
@@ -37,9 +37,9 @@ const MAX_POLICIES = 10_000;
 const MAX_SERVICE_ACCOUNTS = 100_000;
 
 /** Decodes a payload and its manifests; unknown fields beside them are ignored, unknown fields within a manifest are not. */
-export function openBundle(payload: unknown): Read<OpenedBundle> {
-  return reading(() => {
-    const reader = new JsonReader(payload, 'bundle');
+export function openBundle(payload: string | Uint8Array): Read<OpenedBundle> {
+  return readingJson(payload, 'bundle', (value) => {
+    const reader = new JsonReader(value, 'bundle');
     reader.choice('apiVersion', [API_VERSION]);
     const name = reader.map('connection');
     const connection = { namespace: name.text('namespace'), name: name.text('name'), uid: name.text('uid') };

@@ -92,25 +92,21 @@ export type Read<T> =
   | { readonly kind: 'read'; readonly value: T }
   | { readonly kind: 'malformed'; readonly message: string };
 
-/** Runs `read`; a shape that does not fit becomes an answer instead of a throw. */
-export function reading<T>(read: () => T): Read<T> {
+/** Parses JSON and reads it; what does not fit becomes an answer instead of a throw. `name` stands for the whole in messages. */
+export function readingJson<T>(text: string | Uint8Array, name: string, read: (value: unknown) => T): Read<T> {
   try {
-    return { kind: 'read', value: read() };
+    return { kind: 'read', value: read(parse(text, name)) };
   } catch (error) {
     if (error instanceof MalformedError) return { kind: 'malformed', message: error.message };
     throw error;
   }
 }
 
-/** Parses and reads JSON text or bytes. */
-export function readingJson<T>(text: string | Uint8Array, name: string, read: (value: unknown) => T): Read<T> {
-  return reading(() => {
-    let value: unknown;
-    try {
-      value = JSON.parse(typeof text === 'string' ? text : Buffer.from(text).toString('utf8'));
-    } catch {
-      throw new MalformedError(name, 'JSON');
-    }
-    return read(value);
-  });
+function parse(text: string | Uint8Array, name: string): unknown {
+  try {
+    const value: unknown = JSON.parse(typeof text === 'string' ? text : Buffer.from(text).toString('utf8'));
+    return value;
+  } catch {
+    throw new MalformedError(name, 'JSON');
+  }
 }

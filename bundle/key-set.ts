@@ -1,6 +1,6 @@
 /** The key set: signing keys, certificate authorities and root keys, signed by a root key that the pod trusts. It may grow and rotate. */
 import { API_VERSION } from '#crds/kinds.ts';
-import { JsonReader, MalformedError, type Read, reading, readText } from './json-reader.ts';
+import { JsonReader, MalformedError, type Read, readingJson, readText } from './json-reader.ts';
 
 export interface SigningKey {
   /** Named by the header of the bundles that it signs. */
@@ -30,9 +30,9 @@ export function isPublicKeyText(text: string): boolean {
 }
 
 /** Decodes a key set's payload; unknown fields are ignored. */
-export function openKeySet(payload: unknown): Read<KeySet> {
-  return reading(() => {
-    const reader = new JsonReader(payload, 'keys');
+export function openKeySet(payload: string | Uint8Array): Read<KeySet> {
+  return readingJson(payload, 'keys', (value) => {
+    const reader = new JsonReader(value, 'keys');
     const version = reader.count('version');
     if (version < 1) throw new MalformedError('keys.version', 'a whole number from 1');
     return {
