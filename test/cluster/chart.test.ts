@@ -1,0 +1,215 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { kubectl, run, succeed } from './programs.ts';
+
+const CHART = new URL('../../charts/postern', import.meta.url).pathname;
+const NAMESPACE = 'package-chart';
+const DATA = 'package-chart-data';
+
+/** Kinds of the Prometheus operator and of cert-manager: the API server has no schema of them here. */
+const FOREIGN_GROUPS = ['monitoring.coreos.com/', 'cert-manager.io/'];
+
+interface Manifest {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly annotations?: Record<string, string>;
+  };
+  readonly [field: string]: unknown;
+}
+
+async function render(...values: readonly string[]): Promise<readonly Manifest[]> {
+  const text = await succeed('helm', [
+    'template',
+    'postern',
+    CHART,
+    '--namespace',
+    NAMESPACE,
+    ...values.flatMap((value) => ['--set-json', value]),
+  ]);
+  return parseAllDocuments(text).flatMap((document) => {
+    const manifest = document.toJS() as Manifest | null;
+    return manifest === null ? [] : [manifest];
+  });
+}
+
+const NAMESPACED = `connectionNamespaces=["${DATA}"]`;
+const VARIANTS: readonly (readonly [string, readonly string[]])[] = [
+  ['the defaults', []],
+  ['a namespace with connections', [NAMESPACED]],
+  [
+    'everything on, certificates by cert-manager',
+    [
+      NAMESPACED,
+      'certificates.mode="certManager"',
+      'monitoring.serviceMonitor.enabled=true',
+      'monitoring.podMonitor.enabled=true',
+      'monitoring.prometheusRule.enabled=true',
+      'monitoring.dashboard.enabled=true',
+      'operator.priorityClassName="system-cluster-critical"',
+      'operator.podLabels={"team":"platform"}',
+      'operator.nodeSelector={"kubernetes.io/os":"linux"}',
+      'operator.tolerations=[{"key":"a","operator":"Exists"}]',
+      'imagePullSecrets=[{"name":"pull"}]',
+      'webhook.excludedNamespaces=["istio-system"]',
+      'collectorUrl="https://collector:8444"',
+    ],
+  ],
+  [
+    'an external certificate, little else',
+    [
+      'certificates.mode="external"',
+      'certificates.external.secretName="own-tls"',
+      'crds.create=false',
+      'networkPolicy.enabled=false',
+      'accessRoles.create=false',
+      'operator.podDisruptionBudget.enabled=false',
+      'operator.replicas=1',
+    ],
+  ],
+];
+
+beforeAll(async () => {
+  for (const namespace of [NAMESPACE, DATA]) {
+    await run('kubectl', ['create', 'namespace', namespace]);
+    await kubectl('label', '--overwrite', 'namespace', namespace, 'pod-security.kubernetes.io/warn=restricted');
+  }
+});
+afterAll(async () => {
+  await kubectl('delete', 'namespace', NAMESPACE, DATA, '--wait=false');
+});
+
+describe('the chart', () => {
+  test('passes helm lint', async () => {
+    expect(await succeed('helm', ['lint', '--strict', CHART])).toContain('0 chart(s) failed');
+  });
+
+  test.each(VARIANTS)("is valid by the API server's own schemas, without a warning: %s", async (_, values) => {
+    const own = (await render(...values)).filter(
+      ({ apiVersion }) => !FOREIGN_GROUPS.some((group) => apiVersion.startsWith(group)),
+    );
+    expect(own.length).toBeGreaterThan(10);
+    const { code, stderr } = await run(
+      'kubectl',
+      ['apply', '--server-side', '--force-conflicts', '--dry-run=server', '--validate=strict', '--filename', '-'],
+      own.map((manifest) => JSON.stringify(manifest)).join('\n---\n'),
+    );
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+  });
+
+  test('renders the same at each call: nothing is made up in templates', async () => {
+    expect(await render(NAMESPACED)).toEqual(await render(NAMESPACED));
+  });
+
+  test('gives the operator Secrets by Roles only: four of its own by name, and those of the namespaces with connections', async () => {
+    const rules = (await render(NAMESPACED))
+      .filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole')
+      .flatMap((role) =>
+        (role['rules'] as readonly Rule[]).filter(covers('secrets')).map((rule) => ({
+          role: `${role.kind} ${role.metadata.namespace ?? ''}`,
+          verbs: rule.verbs,
+          names: rule.resourceNames,
+        })),
+      );
+    expect(rules).toEqual([
+      { role: `Role ${NAMESPACE}`, verbs: ['create'], names: undefined },
+      {
+        role: `Role ${NAMESPACE}`,
+        verbs: expect.not.arrayContaining(['delete']) as unknown,
+        names: ['postern-root-key', 'postern-signing-keys', 'postern-ca', 'postern-mask-keys'],
+      },
+      { role: `Role ${DATA}`, verbs: ['get', 'list', 'watch'], names: undefined },
+    ]);
+  });
+
+  test('gives the operator no star, no impersonation, no exec, and no rights over rights', async () => {
+    const rules = (await render(NAMESPACED)).flatMap(({ kind, ...role }) =>
+      kind === 'Role' || kind === 'ClusterRole' ? (role['rules'] as readonly Rule[]) : [],
+    );
+    const words = rules.flatMap(({ verbs, resources, apiGroups }) => [...verbs, ...resources, ...apiGroups]);
+    for (const word of ['*', 'impersonate', 'escalate', 'bind', 'pods/exec', 'serviceaccounts/token', 'roles'])
+      expect(words).not.toContain(word);
+  });
+
+  test('keeps the CRDs when it is removed, unless told otherwise', async () => {
+    const crds = async (...values: readonly string[]): Promise<readonly unknown[]> =>
+      (await render(...values))
+        .filter(({ kind }) => kind === 'CustomResourceDefinition')
+        .map(({ metadata }) => metadata.annotations?.['helm.sh/resource-policy']);
+    expect(await crds()).toEqual(['keep', 'keep']);
+    expect(await crds('crds.keep=false')).toEqual([undefined, undefined]);
+    expect(await crds('crds.create=false')).toEqual([]);
+  });
+
+  test('the CRDs in it are those in crds/', async () => {
+    const rendered = (await render()).filter(({ kind }) => kind === 'CustomResourceDefinition');
+    const files = ['databaseaccesspolicies', 'databaseconnections'].map((plural) =>
+      readFileSync(new URL(`../../crds/postern.dev_${plural}.yaml`, import.meta.url), 'utf8'),
+    );
+    const specs = files.map((text) => (parse(text) as Manifest)['spec']);
+    expect(rendered.map((crd) => crd['spec'])).toEqual(specs);
+  });
+
+  test.each([
+    ['the tag latest', 'image.tag="latest"', 'image/tag'],
+    ['an unknown value', 'conectionNamespaces=["a"]', 'conectionNamespaces'],
+    ['a namespace that is none', 'connectionNamespaces=["A"]', 'connectionNamespaces'],
+    ['a certificate mode that is not known', 'certificates.mode="auto"', 'certificates/mode'],
+    ['no replica', 'operator.replicas=0', 'operator/replicas'],
+    ['a collector without TLS', 'collectorUrl="http://collector"', 'collectorUrl'],
+    ['an external certificate without its name', 'certificates.mode="external"', 'certificates.external.secretName'],
+  ])('refuses %s', async (_, value, named) => {
+    const { code, stderr } = await run('helm', ['template', 'postern', CHART, '--set-json', value]);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain(named);
+  });
+
+  test('every alert and panel asks for metrics that exist', async () => {
+    const text = readFileSync(`${CHART}/dashboards/postern.json`, 'utf8');
+    const rules = JSON.stringify(
+      (await render('monitoring.prometheusRule.enabled=true')).filter(({ kind }) => kind === 'PrometheusRule'),
+    );
+    const asked = [...`${text}${rules}`.matchAll(/\bpostern_[a-z_]+/g)].map(([name]) => name.replace(/_bucket$/, ''));
+    const known = new Set(METRICS.map((name) => `postern_${name}`));
+    expect([...new Set(asked)].filter((name) => !known.has(name))).toEqual([]);
+  });
+});
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+  readonly resourceNames?: readonly string[];
+}
+
+const covers =
+  (resource: string) =>
+  ({ resources }: Rule): boolean =>
+    resources.includes(resource) || resources.includes('*');
+
+/** The contract's, section 6, and the watchdog's. */
+const METRICS = [
+  'statements_total',
+  'decision_seconds',
+  'upstream_seconds',
+  'sessions',
+  'rows_total',
+  'bytes_total',
+  'masked_columns_total',
+  'approvals_pending',
+  'audit_spool_bytes',
+  'audit_lag_seconds',
+  'bundle_generation',
+  'bundle_age_seconds',
+  'credential_refresh_total',
+  'parse_cache_total',
+  'reconcile_total',
+  'injections_total',
+  'policy_propagation_seconds',
+  'certificate_expiry_seconds',
+  'uninjected_pods',
+];
