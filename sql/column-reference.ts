@@ -10,6 +10,7 @@ import {
   resolveItem,
   resolveQualified,
   type Found,
+  type FoundItem,
   type FromItem,
   type Guard,
   type Scope,
@@ -129,7 +130,12 @@ export function readField(reference: Tree, field: string, scope: Scope, context:
 }
 
 /** A reference to a whole row; rebuilt from the visible columns where columns of ours were added to the item. */
-export function wholeRow(item: FromItem, scope: Scope, context: Context, node: Tree, location: number): ExpressionInfo {
+function wholeRow(found: FoundItem, scope: Scope, context: Context, node: Tree, location: number): ExpressionInfo {
+  const { item, scope: level } = found;
+  noteCorrelation(scope, level);
+  if (level.ungrouped !== undefined && level.aggregateDepth === 0) {
+    level.ungrouped.push({ item, name: undefined, location });
+  }
   const concealed = item.columns.some((c) => c.unreadable !== undefined || c.replacement !== undefined);
   if (item.isTarget === true && (concealed || (item.absent?.size ?? 0) > 0)) {
     refuse('column_not_readable', {
@@ -194,12 +200,13 @@ export function columnReference(content: Tree, scope: Scope, context: Context, n
         ? resolveQualified(scope, first, second)
         : resolveColumn(scope, first);
   if (found.kind === 'column') {
+    // An unqualified name that two items have: the server has to see both, and says so (42702).
+    if (second === undefined) for (const item of found.scope.items) item.used?.add(first);
     if (third !== undefined) dropSchema(found, content, names, context, false);
     return foundColumn(found, scope, context, location, names, node);
   }
   if (found.kind === 'item') {
-    noteCorrelation(scope, found.scope);
-    return wholeRow(found.item, scope, context, node, location);
+    return wholeRow(found, scope, context, node, location);
   }
   if (
     second !== undefined &&
@@ -255,7 +262,6 @@ function starReference(
   if (name === undefined) return refuse('not_supported', { subject: '* in an expression', location });
   const found = resolveItem(scope, name, names.length > 1 ? names[0] : undefined);
   if (found === undefined) return refuseMissingTable(name, location);
-  noteCorrelation(scope, found.scope);
   if (names.length > 1) dropSchema(found, content, names, context, true);
-  return wholeRow(found.item, scope, context, node, location);
+  return wholeRow(found, scope, context, node, location);
 }

@@ -101,6 +101,7 @@ function subselect(content: Tree, scope: Scope, context: Context): FromNode {
 }
 
 const ON = { opening: new Set(['ON']), ending: ON_END };
+const FULL_JOIN_ON = { ...ON, isFenced: true };
 
 function join(content: Tree, scope: Scope, context: Context): FromNode {
   const left = processFromItem(treeField(content, 'larg') ?? {}, scope, context);
@@ -118,7 +119,10 @@ function join(content: Tree, scope: Scope, context: Context): FromNode {
       merged: new Map(merged),
       outerGuards: scope.outerGuards,
     };
-    noteLeakyOuter(scope, walkConjuncts(quals, level, context, ON));
+    noteLeakyOuter(
+      scope,
+      walkConjuncts(quals, level, context, content['jointype'] === 'JOIN_FULL' ? FULL_JOIN_ON : ON),
+    );
     if (level.leakyOuter) scope.leakyOuter = true;
     if (level.raises) scope.raises = true;
   }

@@ -42,16 +42,23 @@ function primaryKey(item: FromItem, context: Context): readonly string[] | undef
   return names.every(visible) ? names : undefined;
 }
 
-/** Adds one more expression at the end of the GROUP BY list. */
-export function addToGroupBy(select: Tree, sql: string, context: Context): void {
+/** Adds expressions at the end of the GROUP BY list: which they are is asked once the whole statement has been walked. */
+function appendToGroupBy(select: Tree, expressions: () => readonly string[], context: Context): void {
   const first = listField(select, 'groupClause')[0];
   const { source } = context;
   const by = keywordBefore(source, firstToken(source, first), new Set(['BY']));
   const end = source.tokens[clauseEnd(source, by + 1, CLAUSE_END)]?.end ?? refuse('rewrite_uncertain');
   context.deferred.push(() => {
-    surroundText(context, { start: end, end }, '', `, ${sql}`);
-    select['groupClause'] = [...listField(select, 'groupClause'), parseExpression(sql)];
+    for (const sql of expressions()) {
+      surroundText(context, { start: end, end }, '', `, ${sql}`);
+      select['groupClause'] = [...listField(select, 'groupClause'), parseExpression(sql)];
+    }
   });
+}
+
+/** Adds one more expression at the end of the GROUP BY list. */
+export function addToGroupBy(select: Tree, sql: string, context: Context): void {
+  appendToGroupBy(select, () => [sql], context);
 }
 
 export function groupByPrimaryKey(
@@ -65,15 +72,34 @@ export function groupByPrimaryKey(
     const key = primaryKey(item, context);
     if (key === undefined || !key.every((name) => grouped.has(name)) || item.alias === undefined) continue;
     const alias = quoteIdentifier(item.alias);
-    const names = new Set(used.filter((use) => use.item === item && !grouped.has(use.name)).map((use) => use.name));
-    for (const name of names) {
-      const type = context.input.catalog.typeByOid.get(
-        item.columns.find((column) => column.name === name)?.typeOid ?? 0,
-      );
-      if (type?.hasEquality !== false) addToGroupBy(select, `${alias}.${quoteIdentifier(name)}`, context);
+    const uses = used.filter((use) => use.item === item);
+    const isWhole = uses.some((use) => use.name === undefined);
+    const read = isWhole ? item.columns.map(({ name }) => name) : uses.map((use) => use.name ?? '');
+    for (const name of new Set(read.filter((one) => !grouped.has(one)))) {
+      if (hasEquality(item, name, context)) addToGroupBy(select, `${alias}.${quoteIdentifier(name)}`, context);
+      else if (isWhole) refuseWithoutEquality(name, 'inside a whole row');
       else readAsArrayElement(select, item, name, used, context);
     }
+    if (isWhole) groupByWholeRow(select, item, alias, context);
   }
+}
+
+function hasEquality(item: FromItem, name: string, context: Context): boolean {
+  const typeOid = item.columns.find((column) => column.name === name)?.typeOid ?? 0;
+  return context.input.catalog.typeByOid.get(typeOid)?.hasEquality !== false;
+}
+
+function refuseWithoutEquality(name: string, place: string): never {
+  return refuse('not_supported', {
+    subject: `GROUP BY with the column ${name}, whose type has no equality, ${place}`,
+    advice: 'name the columns',
+  });
+}
+
+/** The row itself, and the columns of ours that a reference to it may read once it is rebuilt from its columns. */
+function groupByWholeRow(select: Tree, item: FromItem, alias: string, context: Context): void {
+  const extras = (): readonly string[] => item.extras().map((extra) => `${alias}.${quoteIdentifier(extra)}`);
+  appendToGroupBy(select, () => [alias, ...extras()], context);
 }
 
 /** `doc` → `(array_agg(doc))[1]`: all rows of the group hold the same value. */
@@ -86,11 +112,7 @@ function readAsArrayElement(
 ): void {
   const uses = used.filter((use) => use.item === item && use.name === name);
   for (const use of uses) {
-    if (use.location === undefined)
-      refuse('not_supported', {
-        subject: `GROUP BY with the column ${name}, whose type has no equality, behind *`,
-        advice: 'name the columns',
-      });
+    if (use.location === undefined) refuseWithoutEquality(name, 'behind *');
     const { location } = use;
     const node = findReference(select, location) ?? refuse('rewrite_uncertain');
     context.deferred.push(() => {

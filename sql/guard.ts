@@ -50,6 +50,19 @@ export function needsGuard(info: ExpressionInfo): boolean {
   return info.guards.length > 0 && !info.leakproof && !info.aggregate && info.joined !== true;
 }
 
+/** Each relation is fenced off, where no CASE may stand around a condition: a FULL JOIN needs its operators bare. */
+export function fenceAll(guards: readonly Guard[]): void {
+  for (const guard of guards) {
+    if (guard.fence !== undefined) guard.fence();
+    else if (guard.request() !== undefined) {
+      refuse('not_supported', {
+        subject: 'a FULL JOIN on such a condition over a row filter',
+        advice: 'use LEFT JOIN',
+      });
+    }
+  }
+}
+
 /** Plans the CASE around one node. */
 export function wrapCondition(
   node: Tree,
@@ -75,6 +88,8 @@ export interface Clause {
   /** Words one of which opens the clause, and those that end it. */
   readonly opening: ReadonlySet<string>;
   readonly ending: ReadonlySet<string>;
+  /** Fences instead of conditions. */
+  readonly isFenced?: boolean;
 }
 
 /**
@@ -107,6 +122,7 @@ export function walkConjuncts(
   infos.forEach((info, i) => {
     const arg = args[i];
     if (arg === undefined || !needsGuard(info)) return;
+    if (clause.isFenced === true) return fenceAll(info.guards);
     // Bounds are taken from the untouched tree, before any deferred change.
     const own = rangesNow()[i] ?? refuse('rewrite_uncertain');
     onGuarded?.(info.guards);

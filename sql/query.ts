@@ -173,8 +173,9 @@ function processValues(select: Tree, scope: Scope, context: Context): QueryInfo 
   const columns = Array.from({ length: width }, (_, i) => {
     const infos = rows.map((row) => row[i] ?? NOTHING_READ);
     refuseUntypedBesideReg(infos, context);
-    const types = new Set(infos.map((info) => info.typeOid));
-    const typeOid = types.size === 1 ? [...types][0] : undefined;
+    // NULL and untyped literals take the type of the others.
+    const types = new Set(infos.map((info) => info.typeOid).filter((typeOid) => typeOid !== LITERAL_UNKNOWN_TYPE));
+    const typeOid = types.size === 0 ? LITERAL_UNKNOWN_TYPE : types.size === 1 ? [...types][0] : undefined;
     const all = combine(infos);
     return {
       name: `column${i + 1}`,

@@ -97,8 +97,8 @@ export interface Scope {
   star: readonly StarEntry[];
   /** JOIN USING and NATURAL: merged columns, found before the items' own. */
   readonly merged: Map<string, ScopeColumn>;
-  /** Column references at this level outside of aggregates, while they are recorded for GROUP BY. */
-  ungrouped: { item: FromItem; name: string; location: number | undefined }[] | undefined;
+  /** References at this level outside of aggregates, while they are recorded for GROUP BY: to a column, or to a whole row (`undefined`). */
+  ungrouped: { item: FromItem; name: string | undefined; location: number | undefined }[] | undefined;
   aggregateDepth: number;
   /** A row lock stands at this level: nothing below it may be fenced. */
   locked: boolean;

@@ -82,6 +82,34 @@ function line(tag: number, bytes: Buffer): string {
 
 const CLOSED = '(connection closed)';
 
+/** A session that stays open from one observation to the next. */
+export interface Observer {
+  /** Everything the server says to the step; `(connection closed)` last where it hung up. */
+  readonly see: (step: Step) => Promise<readonly string[]>;
+  readonly close: () => void;
+}
+
+export async function openObserver(port: number, database = 'shop'): Promise<Observer> {
+  const session = await RawSession.open(port, 0, database);
+  return {
+    see: async (step) => {
+      const seen: string[] = [];
+      session.messages.length = 0;
+      try {
+        if (typeof step === 'string') await session.ask(1, encode.encodeQuery(step));
+        else if ('copyIn' in step) await copyIn(session, step);
+        else await session.ask(1, ...frames(step));
+      } catch (error) {
+        seen.push(String(error));
+      }
+      seen.unshift(...session.messages.map(({ tag, bytes }) => line(tag, bytes)));
+      if (session.isClosed) seen.push(CLOSED);
+      return seen;
+    },
+    close: () => session.close(),
+  };
+}
+
 /** Everything the server at that port says to the steps. A refused start-up is an observation too. */
 export async function observe(port: number, steps: readonly Step[], database = 'shop'): Promise<readonly string[]> {
   const session = await RawSession.open(port, 0, database);

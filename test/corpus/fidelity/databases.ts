@@ -1,14 +1,16 @@
 /**
  * A shop, and the honest view of it: a database that really holds only what the policy shows, with masked values in place of real ones. Hidden
- * columns stand last, so that the numbers of the others are equal.
+ * columns stand last, so that the numbers of the others are equal. `other` is a shop that differs from the real one in nothing but what the
+ * policy hides: values behind masks, hidden columns, and rows outside of the filters.
  */
 import pg from 'pg';
 import { type PostgresServer, startPostgres } from '#test/postgres.ts';
 
-type Kind = 'real' | 'honest';
+export type ShopKind = 'real' | 'honest' | 'other';
 
-function shopSql(kind: Kind): string {
-  const real = (text: string): string => (kind === 'real' ? text : '');
+function shopSql(kind: ShopKind): string {
+  const real = (text: string): string => (kind === 'honest' ? '' : text);
+  const other = (text: string): string => (kind === 'other' ? text : '');
   const honest = (text: string): string => (kind === 'honest' ? text : '');
   return `
 CREATE TYPE status AS ENUM ('cart', 'placed', 'paid', 'shipped'); CREATE DOMAIN amount AS numeric(10,2) CHECK (VALUE >= 0);
@@ -47,6 +49,11 @@ INSERT INTO "Odd Names" VALUES (1, 'one', 'w1'), (2, 'two', NULL);
 INSERT INTO typed VALUES (true, 1, 2, 1.5, 2.5, 3.14, 'té', 'v', 'c', '\\xdeadbeef', '2026-02-28', '12:34', '2026-02-28 12:34', '2026-02-28 12:34Z', '1 day 2 hours', '00000000-0000-0000-0000-000000000001', '{"a": 1}', '{"b": [1, 2]}', '{1,2}', '10.0.0.1', '[1,5)', '(1,2)', B'101'); INSERT INTO typed (b) VALUES (NULL);
 ${real(`UPDATE customers SET password_hash = md5(name); UPDATE employees SET ssn = '900-' || id;
   CREATE TABLE payroll (id int, amount int); INSERT INTO payroll VALUES (1, 2); CREATE VIEW secret_view AS SELECT * FROM payroll; CREATE FUNCTION secret_function() RETURNS int LANGUAGE sql AS 'SELECT 1';`)}
+${other(`UPDATE customers SET email = left(email, 1) || 'x''' || id || '@example.com', phone = repeat('9', length(phone) - 4) || right(phone, 4), birth_date = date_trunc('year', birth_date) + '3 days'::interval, password_hash = 'other';
+  UPDATE payments SET card = repeat('x', 12) || right(card, 4); UPDATE employees SET salary = salary - salary % 10000 + 1, ssn = id; UPDATE tickets SET body = id;
+  DELETE FROM orders WHERE region <> 'eu' AND id % 4 = 0; UPDATE orders SET total = -1, note = 'x', customer_id = 2, status = 'cart', placed_at = '2001-01-01' WHERE region <> 'eu';
+  UPDATE customers SET name = '12', points = 0, region = 'apac', tags = NULL, attributes = '{"level": "x"}' WHERE region <> 'eu'; INSERT INTO customers (id, name, region) VALUES (900, '', 'us');
+  UPDATE tickets SET title = id, customer_id = NULL, priority = 0 WHERE state = 'closed'; INSERT INTO tickets (id, title, state) VALUES (900, '99999999999', 'closed');`)}
 ${honest(`DELETE FROM order_items WHERE order_id IN (SELECT id FROM orders WHERE region <> 'eu'); DELETE FROM orders WHERE region <> 'eu'; DELETE FROM customers WHERE region <> 'eu'; DELETE FROM tickets WHERE state = 'closed';
   UPDATE customers SET email = left(email, 1) || '***@example.com', phone = repeat('*', length(phone) - 4) || right(phone, 4), birth_date = date_trunc('year', birth_date);
   UPDATE payments SET card = repeat('*', 12) || right(card, 4); UPDATE employees SET salary = salary - salary % 10000; UPDATE tickets SET body = '[redacted]';`)}
@@ -89,7 +96,7 @@ export const FIDELITY_POLICY = `
 export interface FidelityServer {
   readonly server: PostgresServer;
   /** Names of everything with an OID, per database. */
-  readonly names: Readonly<Record<Kind, ReadonlyMap<string, string>>>;
+  readonly names: Readonly<Record<ShopKind, ReadonlyMap<string, string>>>;
   readonly stop: () => Promise<void>;
 }
 
@@ -97,13 +104,14 @@ const NAMES = `SELECT oid::text, 'class ' || relname FROM pg_class WHERE oid >= 
   UNION ALL SELECT oid::text, 'constraint ' || conname FROM pg_constraint WHERE oid >= 16384 UNION ALL SELECT oid::text, 'default' FROM pg_attrdef
   UNION ALL SELECT oid::text, 'enum ' || enumlabel FROM pg_enum UNION ALL SELECT oid::text, 'database' FROM pg_database`;
 
-export async function startFidelityServer(version: 18 | 15): Promise<FidelityServer> {
+/** Each database has the name of its kind; `other` is made where it is asked for. */
+export async function startFidelityServer(version: 18 | 15, withOther = false): Promise<FidelityServer> {
   const server = await startPostgres({
     version,
     hba: ['local all all trust', 'host all all 127.0.0.1/32 trust'],
     settings: { autovacuum: 'off' },
   });
-  const load = async (kind: Kind): Promise<ReadonlyMap<string, string>> => {
+  const load = async (kind: ShopKind): Promise<ReadonlyMap<string, string>> => {
     const client = new pg.Client({ connectionString: await server.createDatabase(kind) });
     await client.connect();
     await client.query(shopSql(kind));
@@ -115,5 +123,6 @@ export async function startFidelityServer(version: 18 | 15): Promise<FidelitySer
   await root.connect();
   await root.query('CREATE ROLE bot LOGIN');
   await root.end();
-  return { server, names: { real: await load('real'), honest: await load('honest') }, stop: server.stop };
+  const [real, honest] = [await load('real'), await load('honest')];
+  return { server, names: { real, honest, other: withOther ? await load('other') : new Map() }, stop: server.stop };
 }

@@ -1,6 +1,7 @@
 /** Runs statements through the gate on the real shop and directly on the honest one, and compares what a client gets. */
 import { type CorpusGate, startCorpusGate } from '../gate.ts';
 import { observe, type Step } from '../observer.ts';
+import { comparable } from './comparable.ts';
 import { FIDELITY_POLICY, startFidelityServer } from './databases.ts';
 
 export interface FidelityCase {
@@ -44,8 +45,9 @@ export async function startFidelityBench(version: 18 | 15): Promise<FidelityBenc
         observe(server.port, withOids(steps, names.honest), 'honest'),
         observe(gate.port, withOids(steps, names.real), 'real'),
       ]);
-      const expected = comparable(honest, names.honest, steps);
-      const actual = comparable(gated, names.real, steps);
+      const isOrdered = steps.some((step) => /order by|fetch|copy /i.test(JSON.stringify(step)));
+      const expected = comparable(honest, names.honest, { isOrdered, hasOids: true });
+      const actual = comparable(gated, names.real, { isOrdered, hasOids: true });
       return JSON.stringify(expected) === JSON.stringify(actual)
         ? { kind: 'equal', error: expected.find((text) => text.startsWith('E ')) }
         : {
@@ -67,63 +69,6 @@ function withOids(steps: readonly Step[], names: ReadonlyMap<string, string>): r
   const oids = new Map([...names].map(([oid, name]) => [name.replace(' ', ':'), oid]));
   const text = JSON.stringify(steps).replace(/\{\{(.*?)\}\}/g, (all, name: string) => oids.get(name) ?? all);
   return JSON.parse(text);
-}
-
-/** Names in place of OIDs; the rows of an answer without an order of its own are sorted; of errors what does not depend on the server's build. */
-function comparable(
-  seen: readonly string[],
-  names: ReadonlyMap<string, string>,
-  steps: readonly Step[],
-): readonly string[] {
-  const isOrdered = steps.some((step) => /order by|fetch|copy /i.test(JSON.stringify(step)));
-  const lines = seen.map((text) => {
-    if (text.startsWith('T ')) return describedTypes(text, names);
-    if (text.startsWith('E ') || text.startsWith('N ')) return errorOf(text);
-    return text.startsWith('D ') ? named(withoutPlace(text), names) : text;
-  });
-  return isOrdered ? lines : sortRows(lines);
-}
-
-function named(text: string, names: ReadonlyMap<string, string>): string {
-  // The length before a cell goes: it differs with the OID's number of digits.
-  return text
-    .replace(/\\x0\\x0\\x0(\\x[0-9a-f]{1,2}|[ -~])(?=\d{5}(?!\d))/g, '|')
-    .replace(/(?<!\d)\d{5}(?!\d)/g, (oid) => names.get(oid) ?? oid);
-}
-
-/** Names, types and formats of columns. The type of a whole row is `record` through the gate, as of any sub-select. */
-function describedTypes(text: string, names: ReadonlyMap<string, string>): string {
-  return text
-    .replace(/ of \d+ -?\d+/g, '')
-    .replace(/type (\d+)/g, (all, oid: string) => names.get(oid) ?? all)
-    .replace(/type (customers|orders|products|tickets|employees)\b/g, 'type 2249');
-}
-
-/** The name of the database differs here; other roles' names are not the agent's to see (an owner shows as NULL). */
-function withoutPlace(text: string): string {
-  return text
-    .replace(/\\x0\\x0\\x0(\\x6honest|\\x4real)/g, '(database)')
-    .replace(/\\x0\\x0\\x0(\\x8postgres|\\x11pg_database_owner)/g, String.raw`\xff\xff\xff\xff`);
-}
-
-/** SQLSTATE and position. What is denied and what does not exist is one to the agent: 42501. */
-function errorOf(text: string): string {
-  const code = /C=(\w+)/.exec(text)?.[1] ?? '';
-  const position = /P=(\d+)/.exec(text)?.[1] ?? '';
-  return ['42P01', '42883', '42501'].includes(code) ? 'E 42501' : `E ${code} ${position}`;
-}
-
-function sortRows(lines: readonly string[]): readonly string[] {
-  const sorted: string[] = [];
-  let rows: string[] = [];
-  for (const text of [...lines, '']) {
-    if (text.startsWith('D ')) rows.push(text);
-    else {
-      sorted.push(...rows.toSorted(), text);
-      rows = [];
-    }
-  }
-  return sorted;
 }
 
 function firstDifference(
