@@ -4,7 +4,7 @@ import type { webcrypto } from 'node:crypto';
 declare global {
   type Algorithm = webcrypto.Algorithm;
   type AlgorithmIdentifier = webcrypto.AlgorithmIdentifier;
-  type BufferSource = webcrypto.BufferSource;
+  type BufferSource = ArrayBufferView | ArrayBuffer;
   type CryptoKeyPair = webcrypto.CryptoKeyPair;
   type EcdsaParams = webcrypto.EcdsaParams;
   type EcKeyGenParams = webcrypto.EcKeyGenParams;
