@@ -67,13 +67,22 @@ const MERGE_PATCH = 'application/merge-patch+json';
 export class ClusterClient {
   readonly #load: () => KubeConfig;
   readonly #log: Log;
+  readonly #onAnswer: (method: string, path: string, status: number) => void;
   #config: KubeConfig;
   #access: PreparedAccess | undefined;
   #preparedAtMs = 0;
 
-  /** `load` reads the configuration; it is called again when the API server refuses our credentials. */
-  constructor(load: () => KubeConfig, log: Log) {
+  /**
+   * `load` reads the configuration; it is called again when the API server refuses our credentials. `onAnswer` is told of each answer's status,
+   * for metrics; the path holds names and its query.
+   */
+  constructor(
+    load: () => KubeConfig,
+    log: Log,
+    onAnswer: (method: string, path: string, status: number) => void = () => undefined,
+  ) {
     this.#load = load;
+    this.#onAnswer = onAnswer;
     this.#log = log;
     this.#config = load();
   }
@@ -218,13 +227,19 @@ export class ClusterClient {
   }
 
   async #send(request: Omit<SentRequest, 'access'>): Promise<IncomingMessage> {
-    const response = await openResponse({ ...request, access: await this.#prepare() });
+    const response = await this.#sendOnce(request);
     if (response.statusCode !== 401) return response;
     response.resume();
     this.#log.warn({ path: request.path }, 'the API server refused our credentials; reading them again');
     this.#config = this.#load();
     this.#preparedAtMs = 0;
-    return await openResponse({ ...request, access: await this.#prepare() });
+    return await this.#sendOnce(request);
+  }
+
+  async #sendOnce(request: Omit<SentRequest, 'access'>): Promise<IncomingMessage> {
+    const response = await openResponse({ ...request, access: await this.#prepare() });
+    this.#onAnswer(request.method, request.path, response.statusCode ?? 0);
+    return response;
   }
 
   async #prepare(): Promise<PreparedAccess> {
