@@ -13,8 +13,8 @@ export interface AdminServer {
   readonly close: () => Promise<void>;
 }
 
-/** Listens; rejects where the address is taken. */
-export async function startAdmin(host: string, port: number, sources: AdminSources): Promise<AdminServer> {
+/** Listens, without a host on every address of both families; rejects where the address is taken. */
+export async function startAdmin(host: string | undefined, port: number, sources: AdminSources): Promise<AdminServer> {
   const server = createServer({ maxHeaderSize: 8192, requestTimeout: 10_000 }, (request, response) => {
     answer(request, response, sources).catch(() => {
       if (!response.headersSent) send(response, 500, 'internal error\n');

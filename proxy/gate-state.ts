@@ -16,7 +16,7 @@ import type { GateState, PolicyState } from './connection-ports.ts';
 import { DependencyError } from './dependency-error.ts';
 import type { World } from './world.ts';
 
-/** What the live state reports to log, metrics and audit. */
+/** What the live state reports to log, metrics and audit; `generation` is `recordedGeneration`. */
 export interface GateEvents {
   /** Policies and catalog are in force under this generation. */
   readonly loaded: (generation: number, world: World) => void;
@@ -48,6 +48,8 @@ export class LiveGate implements GateState {
   readonly #closing = new AbortController();
   #world: World | undefined;
   #withdrawn = false;
+  #isOutdated = false;
+  #withdrawnGeneration: number | undefined;
   #isUnfit = false;
   #catalog: LoadedCatalog | undefined;
   #generation = 0;
@@ -70,6 +72,17 @@ export class LiveGate implements GateState {
     return this.#generation;
   }
 
+  /** The generation that records name: of the bundle in force, or without a cluster our own. */
+  get recordedGeneration(): number {
+    if (this.#withdrawn && this.#withdrawnGeneration !== undefined) return this.#withdrawnGeneration;
+    return this.#world?.generation ?? this.#generation;
+  }
+
+  /** Nobody gets in. */
+  get isWithdrawn(): boolean {
+    return this.#withdrawn;
+  }
+
   /** The world whose credentials new connections use. */
   get world(): World | undefined {
     return this.#world;
@@ -78,6 +91,7 @@ export class LiveGate implements GateState {
   /** `undefined`: policies and catalog are loaded. */
   notReady(): string | undefined {
     if (!this.#isReady()) return this.#reason;
+    if (this.#isOutdated) return 'the gate is behind on its policies';
     return this.#isUnfit ? 'the policies do not fit the database' : undefined;
   }
 
@@ -108,6 +122,11 @@ export class LiveGate implements GateState {
 
   /** Takes new policies and credentials, if they are sound; else they are reported and the last good ones stay. */
   async take(world: World): Promise<boolean> {
+    if (this.#world !== undefined && !this.#withdrawn && differsInCredentialsOnly(this.#world, world)) {
+      this.#world = world;
+      if (this.#catalog === undefined) void this.refresh();
+      return true;
+    }
     const redacts = world.policies.some((policy) => policy.spec.redact !== undefined);
     await Promise.all([loadParser(), loadGuardrails(world.policies), redacts ? loadRedaction() : undefined]);
     const problems = [...world.policies.flatMap(policyProblems).map(formatProblem), ...this.#misfits(world)];
@@ -124,22 +143,37 @@ export class LiveGate implements GateState {
     this.#reason = 'the catalog of the database is not loaded yet';
     this.#change();
     if (this.#catalog === undefined) void this.refresh();
-    else this.#options.events.loaded(this.#generation, world);
+    else this.#options.events.loaded(this.recordedGeneration, world);
     return true;
   }
 
   /** The configuration cannot be used. */
   reject(problems: readonly string[]): void {
     if (this.#world === undefined) this.#reason = 'the policies are not valid';
-    this.#options.events.rejected(problems, this.#generation);
+    this.#options.events.rejected(problems, this.recordedGeneration);
   }
 
-  /** The connection is gone from the configuration: sessions end, nobody gets in. */
-  withdraw(): void {
-    if (this.#withdrawn) return;
+  /** Nothing grants access any more: sessions end, nobody gets in. `generation`: of the bundle that says so. */
+  withdraw(generation?: number): void {
+    if (this.#withdrawn && generation === this.#withdrawnGeneration) return;
     this.#withdrawn = true;
+    this.#withdrawnGeneration = generation;
     this.#change();
-    this.#options.events.withdrawn(this.#generation);
+    this.#options.events.withdrawn(this.recordedGeneration);
+  }
+
+  /** What agents are told while there is no configuration at all. */
+  waitFor(reason: string): void {
+    if (this.#world !== undefined || this.#reason === reason) return;
+    this.#reason = reason;
+    this.#forgetStates();
+  }
+
+  /** Newer policies exist, and this process has not got them in time: statements are refused (57P03), sessions stay. */
+  setOutdated(isOutdated: boolean): void {
+    if (isOutdated === this.#isOutdated) return;
+    this.#isOutdated = isOutdated;
+    this.#forgetStates();
   }
 
   /** A statement named a relation that the snapshot does not have: looks at the database, at most every two seconds. */
@@ -176,7 +210,7 @@ export class LiveGate implements GateState {
       this.#change();
       this.#isUnfit = this.#options.expected.map((identity) => this.#fits(identity)).includes(false);
       if (this.#isUnfit) return;
-      this.#options.events.loaded(this.#generation, world);
+      this.#options.events.loaded(this.recordedGeneration, world);
     } catch (cause) {
       if (this.#closing.signal.aborted) return;
       this.#schedule(this.#retryMs);
@@ -202,6 +236,10 @@ export class LiveGate implements GateState {
 
   #change(): void {
     this.#generation++;
+    this.#forgetStates();
+  }
+
+  #forgetStates(): void {
     this.#states = new Map();
     this.#stateOf = new WeakMap();
     for (const listener of [...this.#listeners]) listener();
@@ -215,6 +253,7 @@ export class LiveGate implements GateState {
       return { kind: 'unavailable', denial: denialFor('no_policy', { subject }), ends: true };
     }
     if (world === undefined || catalog === undefined) return notReady(this.#reason);
+    if (this.#isOutdated) return { kind: 'unavailable', denial: denialFor('policy_outdated'), ends: false };
     const { connection, policies } = world;
     const generation = this.#generation;
     const result = effectivePolicy({ connection, policies, identity, catalog: catalog.snapshot, generation });
@@ -227,7 +266,7 @@ export class LiveGate implements GateState {
       case 'refused':
         return { kind: 'unavailable', denial: result.denial, ends: true };
       case 'invalid':
-        this.#options.events.rejected(result.problems.map(formatProblem), generation);
+        this.#options.events.rejected(result.problems.map(formatProblem), this.recordedGeneration);
         return notReady(`the policies of ${qualifiedName(connection)} do not fit the database`);
     }
   }
@@ -262,6 +301,18 @@ function sameTarget(one: World, other: World): boolean {
   const { password: _one, ...a } = one.target;
   const { password: _other, ...b } = other.target;
   return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** The very same policies over the same database and role: sessions need not know. */
+function differsInCredentialsOnly(one: World, other: World): boolean {
+  return (
+    one.connection === other.connection &&
+    one.generation === other.generation &&
+    one.policies.length === other.policies.length &&
+    one.policies.every((policy, index) => policy === other.policies[index]) &&
+    JSON.stringify([...one.maskKeySettings]) === JSON.stringify([...other.maskKeySettings]) &&
+    sameTarget(one, other)
+  );
 }
 
 function notReady(advice: string): PolicyState {

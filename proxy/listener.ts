@@ -30,10 +30,11 @@ export async function listenForClients(
   asked: ListenAddress,
   dependencies: ConnectionDependencies,
   decider: Decider = new ThreadedDecider(),
+  cacheMaxBytes: number = CACHE_MAX_BYTES,
 ): Promise<ClientListener> {
   const runtime: ConnectionRuntime = {
     dependencies,
-    cache: new DecisionCache({ maxBytes: CACHE_MAX_BYTES, maxEntries: CACHE_MAX_ENTRIES }),
+    cache: new DecisionCache({ maxBytes: cacheMaxBytes, maxEntries: CACHE_MAX_ENTRIES }),
     usage: new UsageLimits(),
     cancels: new CancelKeys(),
     records: new RecordQueue(dependencies.audit.sink),

@@ -2,13 +2,27 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { SessionObserver } from '#session/observer.ts';
 
+/**
+ * What came of asking for credentials: granted; denied (for one of the connections at least); refused for the token, for the pod, for asking
+ * too often; the operator not ready, not reached, or not understood.
+ */
+export type CredentialResult =
+  | 'granted'
+  | 'denied'
+  | 'unauthorized'
+  | 'forbidden'
+  | 'throttled'
+  | 'unavailable'
+  | 'unreachable'
+  | 'malformed';
+
 export interface ProxyMetrics {
   readonly registry: Registry;
   readonly observer: SessionObserver;
-  /** Generation that is enforced, and when it was loaded. */
-  readonly bundleLoaded: (generation: number, timeMs: number) => void;
-  readonly bundleRejected: () => void;
-  readonly credentialRefresh: (result: 'ok' | 'error') => void;
+  /** Generation that is enforced for a connection (`namespace/name`), and when it was loaded. */
+  readonly bundleLoaded: (connection: string, generation: number, timeMs: number) => void;
+  readonly bundleRejected: (connection: string) => void;
+  readonly credentialRefresh: (result: CredentialResult) => void;
   /** Asked at each scrape. */
   readonly measureAudit: (read: () => { readonly spoolBytes: number; readonly lagSeconds: number }) => void;
 }
@@ -29,23 +43,26 @@ export function createMetrics(now: () => number = Date.now): ProxyMetrics {
   });
   approvals.set(0);
   sessions.set(0);
-  let loadedAtMs: number | undefined;
+  const loadedAtMs = new Map<string, number>();
   const generation = new Gauge({
     name: 'postern_bundle_generation',
     help: 'Generation of the policies enforced.',
+    labelNames: ['connection'],
     registers,
   });
   new Gauge({
     name: 'postern_bundle_age_seconds',
     help: 'Time since the policies enforced were loaded.',
+    labelNames: ['connection'],
     registers,
     collect() {
-      if (loadedAtMs !== undefined) this.set((now() - loadedAtMs) / 1000);
+      for (const [connection, timeMs] of loadedAtMs) this.set({ connection }, (now() - timeMs) / 1000);
     },
   });
   const rejected = new Counter({
     name: 'postern_bundle_rejected_total',
-    help: 'Edits of the policies that were refused as invalid; the last good ones stay in force.',
+    help: 'Bundles or edits of the policies that were refused; the last good ones stay in force.',
+    labelNames: ['connection'],
     registers,
   });
   const credentials = new Counter({
@@ -57,11 +74,11 @@ export function createMetrics(now: () => number = Date.now): ProxyMetrics {
   return {
     registry,
     observer: sessionObserver(registers, sessions),
-    bundleLoaded: (number, timeMs) => {
-      generation.set(number);
-      loadedAtMs = timeMs;
+    bundleLoaded: (connection, number, timeMs) => {
+      generation.set({ connection }, number);
+      loadedAtMs.set(connection, timeMs);
     },
-    bundleRejected: () => rejected.inc(),
+    bundleRejected: (connection) => rejected.inc({ connection }),
     credentialRefresh: (result) => credentials.inc({ result }),
     measureAudit: (read) => measureAudit(registers, read),
   };

@@ -1,24 +1,17 @@
 /**
- * The composition of a proxy: manifests → live gate → listener, with audit, metrics, health and log around it. It accepts connections
- * before the database's catalog is read; until then they get 57P03.
+ * The proxy without a cluster: manifests → live gate → listener. It accepts connections before the database's catalog is read; until
+ * then they get 57P03.
  */
 import { randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
-import type { AuditEvent, AuditSink } from '#audit/event.ts';
+import type { AuditSink } from '#audit/event.ts';
 import { qualifiedName } from '#crds/kinds.ts';
 import type { Identity } from '#policy/identity.ts';
-import type { SessionObserver } from '#session/observer.ts';
-import type { AdminServer } from './admin.ts';
-import { loadCatalog } from './catalog-loader.ts';
-import { ClientAuthentication } from './client-authentication.ts';
-import type { ConnectionDependencies, GateState, ServerTls } from './connection-ports.ts';
-import { DatabaseAccess } from './database-access.ts';
-import { LiveGate } from './gate-state.ts';
-import { type ListenAddress, listenForClients } from './listener.ts';
-import { createEarlyObserver } from './early-observer.ts';
+import { type ConnectionGate, openConnectionGate } from './connection-gate.ts';
+import type { ServerTls } from './connection-ports.ts';
 import type { Log } from './log.ts';
 import { type ManifestsRead, readManifests } from './manifests.ts';
-import type { ProxyMetrics } from './metrics.ts';
+import { beginProcess, runProcess, untilReady } from './proxy-process.ts';
 import { watchManifests } from './watch-manifests.ts';
 import { assembleWorld, type ConnectionName, type World } from './world.ts';
 
@@ -57,186 +50,45 @@ export class ManifestError extends Error {
   }
 }
 
-const heartbeatMs = 10_000;
-const defaultDrainMs = 20_000;
-
 /** Starts and resolves when connections are accepted. Rejects with ManifestError, or where an address is taken. */
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
-  const { log, sink, connection } = options;
+  const { connection } = options;
   const fallbackMaskKey = randomBytes(32);
   const read = await readManifests(options.manifests);
   const world = worldOf(read, connection, fallbackMaskKey);
   if (world.kind !== 'assembled') throw new ManifestError(world.problems);
   checkExposure(options, world.world);
 
-  const early = createEarlyObserver();
-  const loadedMetrics = new Promise<ProxyMetrics>((resolve) =>
-    setImmediate(() => resolve(loadMetrics(early.handOver))),
-  );
-  const gate = createGate(options, loadedMetrics);
-  const authentication = new ClientAuthentication(options.identity, () => gate.world);
-  const access = new DatabaseAccess({
-    world: () => gate.world,
-    failed: (error) => log.error({ sqlstate: error.sqlstate, detail: error.detail }, error.message),
+  const begun = beginProcess(options.sink);
+  const gate = await openConnectionGate({
+    ...options,
+    connection: qualifiedName(connection),
+    observer: begun.observer,
+    metrics: begun.metrics,
+    podUid: '',
   });
-  const dependencies = createDependencies({ options, gate, authentication, access, observer: early.observer });
-  sink.append([
-    {
-      phase: 'session',
-      timeMs: Date.now(),
-      session: undefined,
-      reason: 'process_start',
-      sqlstate: '00000',
-      policies: [],
-      generation: 0,
-    },
-  ]);
-
-  const listener = await listenForClients(options.listen, dependencies);
-  const admin = await openAdmin(options, gate, loadedMetrics).catch(async (error: unknown) => {
-    await listener.close(0);
-    throw error;
-  });
-  const loading = gate.take(world.world);
+  const loading = gate.live.take(world.world);
   const watcher = watchManifests(options.manifests, read.fingerprint, async (next) => {
     const result = worldOf(next, connection, fallbackMaskKey);
-    void loadedMetrics.then((metrics) => metrics.credentialRefresh(result.kind === 'assembled' ? 'ok' : 'error'));
-    await reload(result, { options, gate, access });
+    const refreshed = result.kind === 'assembled' ? 'granted' : 'malformed';
+    void begun.metrics.then((metrics) => metrics.credentialRefresh(refreshed));
+    await reload(result, options, gate);
   });
-  const heartbeat = setInterval(() => {
-    sink.append([{ phase: 'heartbeat', timeMs: Date.now(), sessions: listener.connectionCount }]);
-  }, heartbeatMs);
-  heartbeat.unref();
-
-  let closing: Promise<void> | undefined;
-  const close = async (timeoutMs = defaultDrainMs): Promise<void> => {
-    watcher.close();
-    clearInterval(heartbeat);
-    await listener.close(timeoutMs);
-    gate.close();
-    await admin?.close();
-    const generation = gate.generation;
-    sink.append([
-      {
-        phase: 'session',
-        timeMs: Date.now(),
-        session: undefined,
-        reason: 'process_end',
-        sqlstate: '00000',
-        policies: [],
-        generation,
-      },
-    ]);
-    await sink.close();
-  };
+  const running = await runProcess(begun, {
+    gates: [gate],
+    admin: options.admin,
+    stop: () => watcher.close(),
+    release: () => undefined,
+  });
   return {
-    address: tcpAddress(listener.address, options.listen),
-    adminAddress: admin?.address,
+    address: gate.address,
+    adminAddress: running.adminAddress,
     ready: async () => {
       await loading;
       await untilReady(gate);
     },
-    close: (timeoutMs) => {
-      closing ??= close(timeoutMs);
-      return closing;
-    },
+    close: running.close,
   };
-}
-
-interface Wiring {
-  readonly options: ProxyOptions;
-  readonly gate: LiveGate;
-  readonly authentication: ClientAuthentication;
-  readonly access: DatabaseAccess;
-  readonly observer: SessionObserver;
-}
-
-/** Getters, because a reload may change what is asked of agents and of the audit. */
-function createDependencies(wiring: Wiring): ConnectionDependencies {
-  const { options, gate, authentication, access } = wiring;
-  const { log } = options;
-  const sink = watchRefusals(options.sink, () => gate.askForRefresh());
-  const state: GateState = {
-    current: (identity) => authentication.refusal(identity) ?? gate.current(identity),
-    subscribe: (listener) => gate.subscribe(listener),
-  };
-  return {
-    get authentication() {
-      return authentication.port;
-    },
-    gate: state,
-    tls: options.tls,
-    connectUpstream: access.connect,
-    get audit() {
-      const audit = gate.world?.connection.spec.audit;
-      return { sink, required: audit?.required ?? true, parameters: audit?.parameters ?? false };
-    },
-    get destination() {
-      const target = gate.world?.target;
-      return { podUid: '', hostname: target?.host ?? '', port: target?.port ?? 0 };
-    },
-    observer: wiring.observer,
-    checkToken: randomBytes(12).toString('hex'),
-    reportFault: (error, id) => log.error({ id, err: faultOf(error) }, 'internal error; the session has ended'),
-  };
-}
-
-/** Where a fault of ours was, without the texts it may carry. */
-function faultOf(error: unknown): { readonly name: string; readonly stack: string } {
-  if (!(error instanceof Error)) return { name: typeof error, stack: '' };
-  const stack = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
-  return { name: error.name, stack: stack.join('\n') };
-}
-
-function createGate(options: ProxyOptions, metrics: Promise<ProxyMetrics>): LiveGate {
-  const { log, sink } = options;
-  const record = (reason: string, generation: number, policies: readonly string[], detail?: string): void => {
-    const event: AuditEvent = { phase: 'policy', timeMs: Date.now(), reason, policies, generation };
-    sink.append([detail === undefined ? event : { ...event, detail }]);
-  };
-  const warned = new Set<string>();
-  return new LiveGate({
-    expected: [options.identity],
-    ...(options.catalogRefreshMs === undefined ? {} : { refreshMs: options.catalogRefreshMs }),
-    readCatalog: (world, known, signal) => loadCatalog(world.target, known, signal),
-    events: {
-      loaded: (generation, world) => {
-        const policies = world.policies.map(qualifiedName);
-        log.info({ generation, policies }, 'policies are in force');
-        void metrics.then((loaded) => loaded.bundleLoaded(generation, Date.now()));
-        record('loaded', generation, policies);
-      },
-      rejected: (problems, generation) => {
-        log.error({ problems, generation }, 'policies are not valid; the last good ones, if any, stay in force');
-        void metrics.then((loaded) => loaded.bundleRejected());
-        record('rejected', generation, [], problems.join('; '));
-      },
-      withdrawn: (generation) => {
-        log.warn({ generation }, 'the connection is withdrawn; its sessions end');
-        record('withdrawn', generation, []);
-      },
-      catalogFailed: (error) => log.error({ sqlstate: error.sqlstate, detail: error.detail }, error.message),
-      warned: (text) => {
-        if (warned.has(text)) return;
-        if (warned.size > 1000) warned.clear();
-        warned.add(text);
-        log.warn({}, text);
-      },
-    },
-  });
-}
-
-function tcpAddress(bound: ListenAddress, asked: ProxyOptions['listen']): ProxyOptions['listen'] {
-  return 'port' in bound ? bound : asked;
-}
-
-/** prom-client loads after the first connections can come in. */
-async function loadMetrics(handOver: (observer: SessionObserver) => void): Promise<ProxyMetrics> {
-  const { createMetrics } = await import('./metrics.ts');
-  const metrics = createMetrics();
-  metrics.measureAudit(() => ({ spoolBytes: 0, lagSeconds: 0 }));
-  handOver(metrics.observer);
-  return metrics;
 }
 
 type WorldOf =
@@ -249,21 +101,15 @@ function worldOf(read: ManifestsRead, wanted: ConnectionName, fallbackMaskKey: U
   return result.kind === 'absent' ? { kind: 'absent', problems: [result.problem] } : result;
 }
 
-interface Reloading {
-  readonly options: ProxyOptions;
-  readonly gate: LiveGate;
-  readonly access: DatabaseAccess;
-}
-
-async function reload(result: WorldOf, { options, gate, access }: Reloading): Promise<void> {
+async function reload(result: WorldOf, options: ProxyOptions, { live, access }: ConnectionGate): Promise<void> {
   if (result.kind !== 'assembled') {
-    if (result.kind === 'absent') gate.withdraw();
-    else gate.reject(result.problems);
+    if (result.kind === 'absent') live.withdraw();
+    else live.reject(result.problems);
     return;
   }
   const exposure = exposureProblem(options, result.world);
-  if (exposure !== undefined) gate.reject([exposure]);
-  else if (await gate.take(result.world)) access.endOutdated();
+  if (exposure !== undefined) live.reject([exposure]);
+  else if (await live.take(result.world)) access.endOutdated();
 }
 
 /** Without a token anybody who reaches the port is the workload; with one, tokens must not cross a network in clear text. */
@@ -281,55 +127,4 @@ function exposureProblem(options: ProxyOptions, world: World): string | undefine
 function checkExposure(options: ProxyOptions, world: World): void {
   const problem = exposureProblem(options, world);
   if (problem !== undefined) throw new ManifestError([problem]);
-}
-
-async function openAdmin(
-  options: ProxyOptions,
-  gate: LiveGate,
-  metrics: Promise<ProxyMetrics>,
-): Promise<AdminServer | undefined> {
-  if (options.admin === undefined) return undefined;
-  const { host, port } = options.admin;
-  const { startAdmin } = await import('./admin.ts');
-  return await startAdmin(host, port, {
-    notReady: () => gate.notReady(),
-    metrics: async () => {
-      const { registry } = await metrics;
-      return { contentType: registry.contentType, text: await registry.metrics() };
-    },
-  });
-}
-
-/** A refusal that names a relation we do not know may only mean that our snapshot is old. */
-function watchRefusals(sink: AuditSink, onUnknown: () => void): AuditSink {
-  return {
-    append: (events) => {
-      if (
-        events.some(
-          (event) =>
-            event.phase === 'decision' &&
-            event.disposition === 'Denied' &&
-            event.reason.startsWith('relation_not_granted'),
-        )
-      ) {
-        onUnknown();
-      }
-      return sink.append(events);
-    },
-    get writable() {
-      return sink.writable;
-    },
-    close: () => sink.close(),
-  };
-}
-
-async function untilReady(gate: LiveGate): Promise<void> {
-  if (gate.notReady() === undefined) return;
-  await new Promise<void>((resolve) => {
-    const unsubscribe = gate.subscribe(() => {
-      if (gate.notReady() !== undefined) return;
-      unsubscribe();
-      resolve();
-    });
-  });
 }

@@ -5,8 +5,10 @@ import { policiesOfConnection } from '#policy/match.ts';
 import type { Manifests } from './manifests.ts';
 import type { UpstreamTarget } from './upstream.ts';
 
-/** One connection as configured; equal `fingerprint`s mean equal worlds. */
+/** One connection as configured. */
 export interface World {
+  /** Of the bundle; absent without a cluster. */
+  readonly generation?: number;
   readonly connection: DatabaseConnection;
   readonly policies: readonly DatabaseAccessPolicy[];
   readonly target: UpstreamTarget;

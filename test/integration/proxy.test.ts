@@ -217,7 +217,7 @@ describe('edited manifests', () => {
     expect(JSON.stringify(rejected)).toContain('policy.yaml');
     expect((await client.query('SELECT email FROM customers WHERE id = 1')).rows).toEqual([{ email: '[redacted]' }]);
     expect(await get('/readyz')).toBe('200 ok\n');
-    expect(await get('/metrics')).toContain('\npostern_bundle_rejected_total 1\n');
+    expect(await get('/metrics')).toContain('\npostern_bundle_rejected_total{connection="data/shop"} 1\n');
     await client.end();
   });
 

@@ -46,9 +46,9 @@ describe('the admin server', () => {
     metrics.observer.statement('allowed', 'SELECT', 'data/support');
     metrics.observer.sessions(1);
     metrics.observer.parseCache('miss');
-    metrics.credentialRefresh('ok');
+    metrics.credentialRefresh('granted');
     metrics.measureAudit(() => ({ spoolBytes: 12, lagSeconds: 1.5 }));
-    metrics.bundleLoaded(7, 4000);
+    metrics.bundleLoaded('data/shop', 7, 4000);
     const text = await (await fetch(`${url}/metrics`)).text();
     for (const line of [
       'postern_statements_total{decision="allowed",command="SELECT",policy="data/support"} 1',
@@ -59,9 +59,9 @@ describe('the admin server', () => {
       'postern_approvals_pending 0',
       'postern_audit_spool_bytes 12',
       'postern_audit_lag_seconds 1.5',
-      'postern_bundle_generation 7',
-      'postern_bundle_age_seconds 6',
-      'postern_credential_refresh_total{result="ok"} 1',
+      'postern_bundle_generation{connection="data/shop"} 7',
+      'postern_bundle_age_seconds{connection="data/shop"} 6',
+      'postern_credential_refresh_total{result="granted"} 1',
       'postern_parse_cache_total{result="miss"} 1',
       'postern_decision_seconds_count 0',
       'postern_upstream_seconds_count 0',
