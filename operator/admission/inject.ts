@@ -69,6 +69,11 @@ export function injectedMark({ template }: AdmissionContext): string {
   return `${template.release}/${templateHash(template)}`;
 }
 
+/** The marks that this replica may have written, or a replica of a release that it knows. */
+export function marksOf({ template, previousTemplates }: AdmissionContext): ReadonlySet<string> {
+  return new Set([template, ...previousTemplates].map((each) => `${each.release}/${templateHash(each)}`));
+}
+
 function endpoints(
   connections: readonly RequestedConnection[],
   context: AdmissionContext,
