@@ -95,8 +95,9 @@ function foundColumn(
   }
   const level = found.scope;
   noteCorrelation(scope, level);
-  if (level.ungrouped !== undefined && level.aggregateDepth === 0 && item !== undefined) {
-    level.ungrouped.push({ item, name: column.name, location });
+  const owner = item ?? column.owner;
+  if (level.ungrouped !== undefined && level.aggregateDepth === 0 && owner !== undefined) {
+    level.ungrouped.push({ item: owner, name: column.name, location });
   }
   noteOuterGuards(scope, column.guards);
   return {
@@ -129,6 +130,12 @@ export function readField(reference: Tree, field: string, scope: Scope, context:
   return foundColumn(asColumn, scope, context, locationOf(reference), [name, field], reference);
 }
 
+/** The names of a row's fields: a table's row has those of the table, whatever the alias calls its columns. */
+function rowNames(item: FromItem): readonly string[] {
+  const isTable = item.replaced && item.view !== undefined && item.isTarget !== true;
+  return (isTable ? (item.view?.columns ?? []) : item.columns).map(({ name }) => name);
+}
+
 /** A reference to a whole row; rebuilt from the visible columns where columns of ours were added to the item. */
 function wholeRow(found: FoundItem, scope: Scope, context: Context, node: Tree, location: number): ExpressionInfo {
   const { item, scope: level } = found;
@@ -148,10 +155,17 @@ function wholeRow(found: FoundItem, scope: Scope, context: Context, node: Tree, 
   noteOuterGuards(scope, item.allGuards);
   context.deferred.push(() => {
     const [extra] = item.extras();
-    if (extra === undefined || item.alias === undefined) return;
+    const names = rowNames(item);
+    const isRenamed = item.columns.some((column, index) => column.name !== names[index]);
+    if ((extra === undefined && !isRenamed) || item.alias === undefined) return;
     const alias = quoteIdentifier(item.alias);
-    const columns = item.columns.map((column) => `${alias}.${quoteIdentifier(column.name)}`).join(', ');
-    const text = `(CASE WHEN ${alias}.${quoteIdentifier(extra)} IS NOT NULL THEN (SELECT ${alias} FROM (SELECT ${columns}) AS ${alias}) END)`;
+    const columns = item.columns.map((column, index) => {
+      const read = `${alias}.${quoteIdentifier(column.name)}`;
+      return column.name === names[index] ? read : `${read} AS ${quoteIdentifier(names[index] ?? '')}`;
+    });
+    const isThere =
+      extra === undefined ? `${alias} IS DISTINCT FROM NULL` : `${alias}.${quoteIdentifier(extra)} IS NOT NULL`;
+    const text = `(CASE WHEN ${isThere} THEN (SELECT ${alias} FROM (SELECT ${columns.join(', ')}) AS ${alias}) END)`;
     replaceText(context, textRange(context.source, nameRange(context.source, location)), text);
     become(node, parseExpression(text));
   });

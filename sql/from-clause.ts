@@ -109,7 +109,8 @@ function join(content: Tree, scope: Scope, context: Context): FromNode {
   const right = processFromItem(treeField(content, 'rarg') ?? {}, scope, context);
   const using = joinColumns(content, left, right, context);
   const merged = new Map([...left.merged, ...right.merged]);
-  const star = using.length === 0 ? [...left.star, ...right.star] : mergeStar(left, right, using, merged, context);
+  const star =
+    using.length === 0 ? [...left.star, ...right.star] : mergeStar(left, right, using, merged, content, context);
   const items = [...left.items, ...right.items];
   const quals = treeField(content, 'quals');
   if (quals !== undefined) {
@@ -215,7 +216,27 @@ function joinColumns(content: Tree, left: FromNode, right: FromNode, context: Co
 }
 
 function sideColumn(node: FromNode, name: string): ScopeColumn | undefined {
-  return node.merged.get(name) ?? node.items.flatMap((item) => item.columns).find((column) => column.name === name);
+  const merged = node.merged.get(name);
+  if (merged !== undefined) return merged;
+  const owner = node.items.find((item) => item.columns.some((column) => column.name === name));
+  const column = owner?.columns.find((one) => one.name === name);
+  return owner === undefined || column === undefined ? column : { ...column, owner };
+}
+
+/** The side whose column a merged one is; in a FULL JOIN it is neither's. Source: buildMergedJoinVar in PostgreSQL's parse_clause.c. */
+function ownerSide(
+  jointype: unknown,
+  left: ScopeColumn | undefined,
+  right: ScopeColumn | undefined,
+): FromItem | undefined {
+  if (jointype === 'JOIN_FULL') return undefined;
+  return jointype === 'JOIN_RIGHT' ? right?.owner : left?.owner;
+}
+
+/** A merged column as `*` shows it: by its owner, since a table joined further on may have the name too. */
+function mergedSql({ owner, typeOid, name }: ScopeColumn): string {
+  const isOwned = owner?.alias !== undefined && typeOid !== undefined;
+  return `${isOwned ? `${quoteIdentifier(owner.alias ?? '')}.` : ''}${quoteIdentifier(name)}`;
 }
 
 /** Columns of USING come first in `*`, then the rest of either side. The comparison itself must not see hidden rows. */
@@ -224,6 +245,7 @@ function mergeStar(
   right: FromNode,
   using: readonly string[],
   merged: Map<string, ScopeColumn>,
+  content: Tree,
   context: Context,
 ): readonly StarEntry[] {
   const first: StarEntry[] = [];
@@ -242,15 +264,17 @@ function mergeStar(
       }
     for (const side of [...left.items, ...right.items]) side.used?.add(name);
     for (const side of sides) if (side?.fact !== undefined) context.facts.columns.add(side.fact);
+    const owner = ownerSide(content['jointype'], a, b);
     const column: ScopeColumn = {
       name,
+      ...(owner === undefined ? {} : { owner }),
       typeOid: a?.typeOid === b?.typeOid ? a?.typeOid : undefined,
       guards,
       leakproof,
       ...(a?.fact === undefined ? {} : { fact: a.fact }),
     };
     merged.set(name, column);
-    first.push({ kind: 'column', sql: quoteIdentifier(name), column, item: undefined });
+    first.push({ kind: 'column', sql: mergedSql(column), column, item: undefined });
   }
   const names = new Set(using);
   const rest = [...left.star, ...right.star].filter((entry) => entry.kind === 'item' || !names.has(entry.column.name));

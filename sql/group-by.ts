@@ -23,10 +23,11 @@ function plainKeys(select: Tree, scope: Scope): ReadonlyMap<FromItem, ReadonlySe
         : third === undefined
           ? resolveQualified(scope, first, second)
           : resolveQualified(scope, second, third, first);
-    if (found.kind !== 'column' || found.item === undefined || found.scope !== scope) continue;
-    const set = keys.get(found.item) ?? new Set();
+    const item = found.kind === 'column' ? (found.item ?? found.column.owner) : undefined;
+    if (found.kind !== 'column' || item === undefined || found.scope !== scope) continue;
+    const set = keys.get(item) ?? new Set();
     set.add(found.column.name);
-    keys.set(found.item, set);
+    keys.set(item, set);
   }
   return keys;
 }
@@ -57,7 +58,7 @@ function appendToGroupBy(select: Tree, expressions: () => readonly string[], con
 }
 
 /** Adds one more expression at the end of the GROUP BY list. */
-export function addToGroupBy(select: Tree, sql: string, context: Context): void {
+function addToGroupBy(select: Tree, sql: string, context: Context): void {
   appendToGroupBy(select, () => [sql], context);
 }
 

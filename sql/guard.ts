@@ -27,10 +27,22 @@ export function flagSql(flag: Extract<GuardCondition, { readonly kind: 'flag' }>
 /** The conditions of several guards, each relation once; empty where all were fenced. */
 export function requestConditions(guards: readonly Guard[], from: Scope): readonly string[] {
   const byKey = new Map(guards.map((guard) => [guard.key, guard]));
-  const conditions = [...byKey.values()]
-    .map((guard) => guard.request(from))
-    .filter((condition) => condition !== undefined);
-  return [...new Set(conditions.map(conditionSql))];
+  const conditions = [...byKey.values()].flatMap((guard) => {
+    const condition = guard.request(from);
+    if (condition === undefined) return [];
+    return condition.kind === 'flag' && isAfterGrouping(guard.scope)
+      ? [`pg_catalog.bool_and(${flagSql(condition)}) IS NOT FALSE`]
+      : [conditionSql(condition)];
+  });
+  return [...new Set(conditions)];
+}
+
+/**
+ * Whether what is walked stands where the level has been grouped (targets, HAVING, ORDER BY): there its flag is no column any more. Asked of all
+ * rows of the group it also keeps the planner from moving the condition below the grouping, and no row at all is no hidden one.
+ */
+function isAfterGrouping(scope: Scope): boolean {
+  return scope.ungrouped !== undefined && scope.aggregateDepth === 0;
 }
 
 /** A condition that is a sub-query by itself, or NOT EXISTS. */
@@ -92,17 +104,8 @@ export interface Clause {
   readonly isFenced?: boolean;
 }
 
-/**
- * Walks a boolean clause (WHERE, ON, HAVING, MERGE's conditions), guarding each conjunct that needs it.
- * `onGuarded` hears of the guards that were asked for (HAVING must group by their flags).
- */
-export function walkConjuncts(
-  clauseNode: Tree,
-  scope: Scope,
-  context: Context,
-  clause: Clause,
-  onGuarded?: (guards: readonly Guard[]) => void,
-): ExpressionInfo {
+/** Walks a boolean clause (WHERE, ON, HAVING, MERGE's conditions), guarding each conjunct that needs it. */
+export function walkConjuncts(clauseNode: Tree, scope: Scope, context: Context, clause: Clause): ExpressionInfo {
   const conjunction = asNode(clauseNode, 'BoolExpr');
   const isAnd = conjunction !== undefined && stringField(conjunction, 'boolop') === 'AND_EXPR';
   const args = isAnd ? listField(conjunction, 'args') : [clauseNode];
@@ -125,7 +128,6 @@ export function walkConjuncts(
     if (clause.isFenced === true) return fenceAll(info.guards);
     // Bounds are taken from the untouched tree, before any deferred change.
     const own = rangesNow()[i] ?? refuse('rewrite_uncertain');
-    onGuarded?.(info.guards);
     wrapCondition(arg, () => own, info.guards, scope, context);
   });
   if (infos.some((info) => !info.leakproof)) scope.raises = true;

@@ -11,14 +11,14 @@ import {
 import { noteOuterGuards } from './column-reference.ts';
 import { CLAUSE_END, TARGETS_END, clauseEnd } from './extents.ts';
 import { processFromClause } from './from-clause.ts';
-import { groupByPrimaryKey, addToGroupBy } from './group-by.ts';
-import { noteLeakyOuter, requestConditions, walkConjuncts } from './guard.ts';
+import { groupByPrimaryKey } from './group-by.ts';
+import { noteLeakyOuter, walkConjuncts } from './guard.ts';
 import { quoteIdentifier } from './identifiers.ts';
 import { processLocking } from './locking.ts';
 import { columnName } from './output-name.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
-import { hasColumn, newScope, withoutSiblings, type Guard, type Scope, type ScopeColumn } from './scope.ts';
+import { hasColumn, newScope, withoutSiblings, type Scope, type ScopeColumn } from './scope.ts';
 import { expandStars } from './star.ts';
 import { surroundText, type Context } from './statement-context.ts';
 import { asNode, listField, locationOf, stringField, treeField, unwrap } from './tree-access.ts';
@@ -215,17 +215,12 @@ function processPlainSelect(select: Tree, scope: Scope, context: Context): Query
     }
   }
   const having = treeField(select, 'havingClause');
-  const havingGuards: Guard[] = [];
-  if (having !== undefined)
-    noteLeakyOuter(
-      scope,
-      walkConjuncts(having, scope, context, HAVING, (guards) => havingGuards.push(...guards)),
-    );
+  if (having !== undefined) noteLeakyOuter(scope, walkConjuncts(having, scope, context, HAVING));
   for (const window of listField(select, 'windowClause'))
     for (const info of walkWindow(window, scope, context)) noteLeakyOuter(scope, info);
   const ungrouped = scope.ungrouped;
   scope.ungrouped = undefined;
-  if (grouped) groupBy(select, scope, context, ungrouped ?? [], havingGuards, outputNames);
+  if (grouped) groupBy(select, scope, context, ungrouped ?? [], outputNames);
   walkLimit(select, scope, context);
   processLocking(select, scope);
   const simple =
@@ -257,7 +252,6 @@ function groupBy(
   scope: Scope,
   context: Context,
   ungrouped: NonNullable<Scope['ungrouped']>,
-  havingGuards: readonly Guard[],
   outputNames: ReadonlySet<string>,
 ): void {
   const keys = listField(select, 'groupClause');
@@ -266,8 +260,6 @@ function groupBy(
     noteLeakyOuter(scope, walkGroupKey(key, outputNames, scope, context));
   }
   groupByPrimaryKey(select, scope, context, ungrouped);
-  for (const condition of requestConditions(havingGuards, scope))
-    addToGroupBy(select, condition.replace(/ IS NOT FALSE$/, ''), context);
 }
 
 /** GROUP BY prefers columns of FROM, falls back to output names; lists stand inside GROUPING SETS. */

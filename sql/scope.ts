@@ -33,6 +33,8 @@ export interface ScopeColumn {
   readonly guards: readonly Guard[];
   /** Computing it cannot raise or show anything. */
   readonly leakproof: boolean;
+  /** A merged column of JOIN USING that is the column of that name of one side. */
+  readonly owner?: FromItem;
   /** `schema.table.column` for the facts. */
   readonly fact?: string;
   /** Target of a write only: reading it is refused, and why. */

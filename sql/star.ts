@@ -78,8 +78,9 @@ function readEntries(
       refuse('column_not_readable', { subject: column.name, advice: 'name the columns you may read', location });
     noteColumn(context, item, column);
     noteOuterGuards(scope, column.guards);
-    if (scope.ungrouped !== undefined && scope.aggregateDepth === 0 && item !== undefined)
-      scope.ungrouped.push({ item, name: column.name, location: undefined });
+    const owner = item ?? column.owner;
+    if (scope.ungrouped !== undefined && scope.aggregateDepth === 0 && owner !== undefined)
+      scope.ungrouped.push({ item: owner, name: column.name, location: undefined });
   }
   return columns.map(({ column }) => column);
 }
