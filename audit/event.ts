@@ -12,35 +12,37 @@ export interface SessionContext {
   readonly database: string;
 }
 
+/** What every record about a decided statement says. One object serves all executions of it: printers keep what they made of it. */
+export interface StatementAbout {
+  readonly command: string;
+  readonly disposition: 'Allowed' | 'Denied' | 'Masked' | 'ApprovalRequired' | 'Approved';
+  readonly policies: readonly string[];
+  readonly generation: number;
+  readonly reason: string;
+  readonly relations: readonly string[];
+  readonly masked: readonly string[];
+  readonly rowFilters: readonly string[];
+  readonly rewritten: boolean;
+}
+
 export type AuditEvent =
   | {
       readonly phase: 'decision';
       readonly timeMs: number;
       readonly session: SessionContext;
       readonly statementUid: string;
-      readonly command: string;
-      readonly disposition: 'Allowed' | 'Denied' | 'Masked' | 'ApprovalRequired' | 'Approved';
-      readonly policies: readonly string[];
-      readonly generation: number;
+      readonly about: StatementAbout;
       readonly queryString: string;
       readonly sqlstate: string;
-      readonly reason: string;
-      readonly relations: readonly string[];
-      readonly masked: readonly string[];
-      readonly rowFilters: readonly string[];
-      readonly rewritten: boolean;
       /** Only when `audit.parameters` asks for it. */
-      readonly parameters?: readonly (string | null)[];
+      readonly parameters: readonly (string | null)[] | undefined;
     }
   | {
       readonly phase: 'completion';
       readonly timeMs: number;
       readonly session: SessionContext;
       readonly statementUid: string;
-      readonly command: string;
-      readonly disposition: 'Allowed' | 'Denied' | 'Masked' | 'ApprovalRequired' | 'Approved';
-      readonly policies: readonly string[];
-      readonly generation: number;
+      readonly about: StatementAbout;
       readonly sqlstate: string;
       readonly rows: number;
       readonly bytes: number;

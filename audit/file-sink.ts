@@ -7,11 +7,12 @@ import { randomBytes, randomFillSync } from 'node:crypto';
 import { closeSync, fstatSync, fsync, ftruncateSync, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { chainEvents, newChain, type ChainState } from './chain.ts';
 import type { AuditEvent, AuditSink } from './event.ts';
+import { LineBuffer } from './line-buffer.ts';
 import { uuidv7 } from './uuid.ts';
 
 const SYNC_INTERVAL_MS = 200;
 /** How often a file that was moved away or deleted is noticed. */
-const IDENTITY_CHECK_MS = 250;
+const IDENTITY_CHECK_MS = 20;
 const STDOUT = 1;
 const NEWLINE = 10;
 const MAX_STDOUT_WAITS = 200;
@@ -57,7 +58,8 @@ interface Target {
 class ChainSink implements AuditSink {
   readonly #target: Target;
   readonly #uids = new UidSource();
-  readonly #productVersion: string;
+  readonly #lines = new LineBuffer();
+  readonly #nextUid = (timeMs: number): string => this.#uids.next(timeMs);
   readonly #nowMs: () => number;
   readonly #timer: NodeJS.Timeout;
   #state: ChainState;
@@ -66,9 +68,9 @@ class ChainSink implements AuditSink {
 
   constructor(target: Target, options: FileSinkOptions) {
     this.#target = target;
-    this.#productVersion = options.productVersion ?? '0.1.0';
+    const productVersion = options.productVersion ?? '0.1.0';
     this.#nowMs = options.nowMs ?? Date.now;
-    this.#state = newChain(uuidv7(this.#nowMs(), randomBytes(10)));
+    this.#state = newChain({ chainId: uuidv7(this.#nowMs(), randomBytes(10)), productVersion });
     this.#timer = setInterval(() => this.#sync(), SYNC_INTERVAL_MS);
     this.#timer.unref();
   }
@@ -83,14 +85,15 @@ class ChainSink implements AuditSink {
       const gap = this.#target.takeGap();
       const all: readonly AuditEvent[] =
         gap === undefined ? events : [{ phase: 'gap', timeMs: this.#nowMs(), reason: gap }, ...events];
-      const { text, state } = chainEvents(this.#state, all, (timeMs) => this.#uids.next(timeMs), this.#productVersion);
-      this.#target.write(Buffer.from(text));
+      const state = chainEvents(this.#state, all, this.#lines, this.#nextUid);
+      this.#target.write(this.#lines.take());
       this.#state = state;
       this.#writable = true;
       this.#dirty = true;
     } catch {
       // The caller learns by the answer; the next append tries again. INVARIANT: the chain's state is unchanged.
       this.#writable = false;
+      this.#lines.take();
     }
     return this.#writable;
   }
@@ -142,12 +145,11 @@ function fileTarget(path: string): Target {
     fd = opened;
     checkedAt = performance.now();
   };
-  /** A file that was deleted or moved takes writes without an error, and keeps nothing. */
+  /** A file that was deleted or moved takes writes without an error, and keeps nothing: looked for often, not at every record. */
   const reopenIfGone = (): void => {
     const now = performance.now();
     if (fd === undefined || !isRegular) return;
-    // A deleted file is noticed at once, so that no record counts as written that is already lost.
-    if (now - checkedAt < IDENTITY_CHECK_MS && fstatSync(fd).nlink > 0) return;
+    if (now - checkedAt < IDENTITY_CHECK_MS) return;
     checkedAt = now;
     const named = statSync(path, { throwIfNoEntry: false });
     const held = fstatSync(fd);

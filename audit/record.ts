@@ -1,9 +1,12 @@
 /**
  * AuditEvent → the OCSF Datastore Activity record of design §6, printed straight in canonical form: members are written in the order that
- * RFC 8785 asks for, because sorting every record would cost more than hashing it (a test compares with the generic printer).
+ * RFC 8785 asks for, because sorting every record would cost more than hashing it (a test compares with the generic printer). What is the
+ * same in every record of a session about one statement is printed once and kept as bytes.
  */
+import { Buffer } from 'node:buffer';
 import { canonicalString, canonicalStrings } from './canonical-json.ts';
-import type { AuditEvent, SessionContext } from './event.ts';
+import type { AuditEvent, SessionContext, StatementAbout } from './event.ts';
+import type { LineBuffer } from './line-buffer.ts';
 import { redactText } from './redact.ts';
 
 /** OCSF schema version and our own. */
@@ -33,172 +36,230 @@ function actionOf(disposition: string): number {
   return disposition === 'Allowed' || disposition === 'Approved' ? 1 : 2;
 }
 
-/** What is the same in every record of a session. */
-interface SessionText {
-  readonly actor: string;
-  readonly database: string;
-  readonly destination: string;
-  readonly source: string;
-}
-
-const sessionTexts = new WeakMap<SessionContext, SessionText>();
-
-function sessionText(session: SessionContext): SessionText {
-  const known = sessionTexts.get(session);
-  if (known !== undefined) return known;
-  const text = {
-    actor: `{"session":{"uid":${canonicalString(session.sessionUid)}},"user":{"groups":${canonicalStrings(session.groups)},"uid":${canonicalString(session.actorUid)}}}`,
-    database: `{"name":${canonicalString(session.database)}}`,
-    destination: `{"hostname":${canonicalString(session.hostname)},"port":${session.port}}`,
-    source: `{"instance_uid":${canonicalString(session.podUid)}}`,
-  };
-  sessionTexts.set(session, text);
-  return text;
-}
-
-/** The parts of a record around `unmapped.chain` and the sequence number. */
-export interface RecordText {
-  /** Up to the value of metadata.sequence. */
-  readonly beforeSequence: string;
-  /** From behind that value up to the value of unmapped.chain. */
-  readonly beforeChain: string;
-  /** From behind that value to the end. */
-  readonly afterChain: string;
-}
-
-interface Fields {
+/** What a record is about. */
+interface Subject {
   readonly activity: number;
   readonly disposition: string;
-  readonly session: SessionContext | undefined;
   readonly policies: readonly string[];
   readonly generation: number;
-  readonly queryInfo: string | undefined;
-  readonly sqlstate: string;
-  /** Members of `unmapped` that sort before `chain`, and those after it, each with its comma. */
-  readonly unmappedBefore: string;
-  readonly unmappedAfter: string;
 }
 
-function unmappedAfter(members: readonly (readonly [name: string, json: string | undefined])[]): string {
-  let text = '';
-  for (const [name, json] of members) if (json !== undefined) text += `,"${name}":${json}`;
-  return text;
+/** Whose chain the records join. */
+export interface RecordOrigin {
+  readonly chainId: string;
+  readonly productVersion: string;
 }
 
-function fieldsOf(event: AuditEvent): Fields {
+/** The constant parts of a record, in their order; the names say what stands between them. */
+interface Frame {
+  readonly beforeSequence: Buffer;
+  readonly beforeQuery: Buffer;
+  readonly beforeStatus: Buffer;
+  readonly afterTime: Buffer;
+}
+
+const BEFORE_UID = Buffer.from(',"uid":"');
+
+function frameOf(origin: RecordOrigin, subject: Subject, session: SessionContext | undefined): Frame {
+  const { activity, disposition, policies, generation } = subject;
+  const actor =
+    session === undefined
+      ? ''
+      : `"actor":{"session":{"uid":${canonicalString(session.sessionUid)}},"user":{"groups":${canonicalStrings(session.groups)},"uid":${canonicalString(session.actorUid)}}},`;
+  const database = session === undefined ? '' : `"database":{"name":${canonicalString(session.database)}},`;
+  const destination =
+    session === undefined
+      ? ''
+      : `"dst_endpoint":{"hostname":${canonicalString(session.hostname)},"port":${session.port}},`;
+  const source = session === undefined ? '' : `"src_endpoint":{"instance_uid":${canonicalString(session.podUid)}},`;
+  const version = canonicalString(origin.productVersion);
+  return {
+    beforeSequence: Buffer.from(
+      `{"action_id":${actionOf(disposition)},"activity_id":${activity},${actor}"category_uid":6,"class_uid":6005,${database}` +
+        `"disposition":${canonicalString(disposition)},${destination}"metadata":{"product":{"name":"Postern","version":${version}},"sequence":`,
+    ),
+    beforeQuery: Buffer.from(
+      `","version":"${OCSF_VERSION}"},"policy":{"uid":${canonicalString(policies.join(','))},"version":"${generation}"},`,
+    ),
+    beforeStatus: Buffer.from(`"severity_id":1,${source}"status_code":`),
+    afterTime: Buffer.from(`,"type_uid":${600500 + activity},"unmapped":{`),
+  };
+}
+
+/** The constant parts of the records about one statement in one session. */
+interface StatementFrame extends Frame {
+  readonly command: Buffer;
+  readonly masked: Buffer;
+  readonly decided: Buffer;
+}
+
+const statementFrames = new WeakMap<RecordOrigin, WeakMap<SessionContext, WeakMap<StatementAbout, StatementFrame>>>();
+
+function statementFrame(origin: RecordOrigin, session: SessionContext, about: StatementAbout): StatementFrame {
+  let sessions = statementFrames.get(origin);
+  if (sessions === undefined) statementFrames.set(origin, (sessions = new WeakMap()));
+  let frames = sessions.get(session);
+  if (frames === undefined) sessions.set(session, (frames = new WeakMap()));
+  let frame = frames.get(about);
+  if (frame === undefined) {
+    const { command, disposition, policies, generation } = about;
+    const subject = { activity: ACTIVITIES.get(command) ?? QUERY, disposition, policies, generation };
+    frame = {
+      ...frameOf(origin, subject, session),
+      command: Buffer.from(`,"command":${canonicalString(command)}`),
+      masked: Buffer.from(`,"masked":${canonicalStrings(about.masked)}`),
+      decided: Buffer.from(
+        `,"phase":"decision","reason":${canonicalString(redactText(about.reason))},"relations":${canonicalStrings(about.relations)},` +
+          `"rewritten":${about.rewritten},"rowFilters":${canonicalStrings(about.rowFilters)}}}`,
+      ),
+    };
+    frames.set(about, frame);
+  }
+  return frame;
+}
+
+/** Where a record stands in its chain. */
+export interface Place {
+  readonly origin: RecordOrigin;
+  readonly seq: number;
+  /** A UUID version 7. */
+  readonly uid: string;
+  /** Hash of the line before, 64 digits. */
+  readonly prev: string;
+}
+
+const NOT_ABOUT_STATEMENTS: Subject = { activity: OTHER, disposition: 'Allowed', policies: [], generation: 0 };
+
+/** Prints an event as one line of its chain, and gives the hash of that line: 64 digits. */
+export function printRecord(lines: LineBuffer, event: AuditEvent, place: Place): string {
   switch (event.phase) {
     case 'decision':
-      return {
-        activity: ACTIVITIES.get(event.command) ?? QUERY,
-        disposition: event.disposition,
-        session: event.session,
-        policies: event.policies,
-        generation: event.generation,
-        queryInfo: `{"query_string":${canonicalString(redactText(event.queryString))},"uid":${canonicalString(event.statementUid)}}`,
-        sqlstate: event.sqlstate,
-        unmappedBefore: '',
-        unmappedAfter: unmappedAfter([
-          ['command', canonicalString(event.command)],
-          ['masked', canonicalStrings(event.masked)],
-          [
-            'parameters',
-            event.parameters === undefined
-              ? undefined
-              : `[${event.parameters.map((value) => (value === null ? 'null' : canonicalString(redactText(value)))).join(',')}]`,
-          ],
-          ['phase', '"decision"'],
-          ['reason', canonicalString(redactText(event.reason))],
-          ['relations', canonicalStrings(event.relations)],
-          ['rewritten', String(event.rewritten)],
-          ['rowFilters', canonicalStrings(event.rowFilters)],
-        ]),
-      };
+      return printDecision(lines, event, place);
     case 'completion':
-      return {
-        activity: ACTIVITIES.get(event.command) ?? QUERY,
-        disposition: event.disposition,
-        session: event.session,
-        policies: event.policies,
-        generation: event.generation,
-        queryInfo: `{"uid":${canonicalString(event.statementUid)}}`,
-        sqlstate: event.sqlstate,
-        unmappedBefore: `"bytes":${event.bytes},`,
-        unmappedAfter: unmappedAfter([
-          ['command', canonicalString(event.command)],
-          ['durationMs', JSON.stringify(event.durationMs)],
-          ['phase', '"completion"'],
-          ['rows', String(event.rows)],
-        ]),
-      };
-    case 'session':
-      return {
-        ...NOTHING,
-        activity: CONNECT,
-        disposition: event.sqlstate === '00000' ? 'Allowed' : 'Denied',
-        session: event.session,
-        policies: event.policies,
-        generation: event.generation,
-        sqlstate: event.sqlstate,
-        unmappedAfter: unmappedAfter([
-          ['phase', '"session"'],
-          ['reason', canonicalString(redactText(event.reason))],
-        ]),
-      };
-    case 'policy':
-      return {
-        ...NOTHING,
-        policies: event.policies,
-        generation: event.generation,
-        unmappedAfter: unmappedAfter([
-          ['detail', event.detail === undefined ? undefined : canonicalString(redactText(event.detail))],
-          ['phase', '"policy"'],
-          ['reason', canonicalString(redactText(event.reason))],
-        ]),
-      };
+      return printCompletion(lines, event, place);
+    case 'session': {
+      const disposition = event.sqlstate === '00000' ? 'Allowed' : 'Denied';
+      const { policies, generation, session, sqlstate } = event;
+      const frame = frameOf(place.origin, { activity: CONNECT, disposition, policies, generation }, session);
+      const rest = `,"phase":"session","reason":${canonicalString(redactText(event.reason))}}}`;
+      return printPlain(lines, frame, place, { timeMs: event.timeMs, sqlstate, rest });
+    }
+    case 'policy': {
+      const detail = event.detail === undefined ? '' : `,"detail":${canonicalString(redactText(event.detail))}`;
+      const { policies, generation, timeMs } = event;
+      const frame = frameOf(place.origin, { ...NOT_ABOUT_STATEMENTS, policies, generation }, undefined);
+      const rest = `${detail},"phase":"policy","reason":${canonicalString(redactText(event.reason))}}}`;
+      return printPlain(lines, frame, place, { timeMs, sqlstate: '00000', rest });
+    }
     case 'heartbeat':
-      return {
-        ...NOTHING,
-        unmappedAfter: unmappedAfter([
-          ['phase', '"heartbeat"'],
-          ['sessions', String(event.sessions)],
-        ]),
-      };
-    case 'gap':
-      return {
-        ...NOTHING,
-        unmappedAfter: unmappedAfter([
-          ['phase', '"gap"'],
-          ['reason', canonicalString(redactText(event.reason))],
-        ]),
-      };
+    case 'gap': {
+      const frame = frameOf(place.origin, NOT_ABOUT_STATEMENTS, undefined);
+      const rest =
+        event.phase === 'gap'
+          ? `,"phase":"gap","reason":${canonicalString(redactText(event.reason))}}}`
+          : `,"phase":"heartbeat","sessions":${event.sessions}}}`;
+      return printPlain(lines, frame, place, { timeMs: event.timeMs, sqlstate: '00000', rest });
+    }
   }
 }
 
-const NOTHING: Fields = {
-  activity: OTHER,
-  disposition: 'Allowed',
-  session: undefined,
-  policies: [],
-  generation: 0,
-  queryInfo: undefined,
-  sqlstate: '00000',
-  unmappedBefore: '',
-  unmappedAfter: '',
-};
+function printPlain(
+  lines: LineBuffer,
+  frame: Frame,
+  place: Place,
+  fields: { readonly timeMs: number; readonly sqlstate: string; readonly rest: string },
+): string {
+  printStart(lines, frame, place);
+  printStatus(lines, frame, fields.sqlstate, fields.timeMs);
+  const position = printChain(lines, place);
+  lines.addText(fields.rest);
+  return lines.endLine(position);
+}
 
-/** Prints an event, leaving room for its place in the chain. `uid` is a UUID version 7. */
-export function printRecord(event: AuditEvent, uid: string, productVersion: string): RecordText {
-  const fields = fieldsOf(event);
-  const session = fields.session === undefined ? undefined : sessionText(fields.session);
-  const member = (name: string, json: string | undefined): string => (json === undefined ? '' : `"${name}":${json},`);
-  const beforeSequence =
-    `{"action_id":${actionOf(fields.disposition)},"activity_id":${fields.activity},${member('actor', session?.actor)}"category_uid":6,"class_uid":6005,` +
-    `${member('database', session?.database)}"disposition":${canonicalString(fields.disposition)},${member('dst_endpoint', session?.destination)}` +
-    `"metadata":{"product":{"name":"Postern","version":${canonicalString(productVersion)}},"sequence":`;
-  const policyUid = fields.policies.join(',');
-  const beforeChain =
-    `,"uid":${canonicalString(uid)},"version":"${OCSF_VERSION}"},"policy":{"uid":${canonicalString(policyUid)},"version":"${fields.generation}"},` +
-    `${member('query_info', fields.queryInfo)}"severity_id":1,${member('src_endpoint', session?.source)}"status_code":${canonicalString(fields.sqlstate)},` +
-    `"time":${event.timeMs},"type_uid":${600500 + fields.activity},"unmapped":{${fields.unmappedBefore}"chain":`;
-  return { beforeSequence, beforeChain, afterChain: `${fields.unmappedAfter}}}` };
+const QUERY_STRING = Buffer.from('"query_info":{"query_string":');
+const QUERY_UID = Buffer.from('"query_info":{"uid":"');
+const QUERY_END = Buffer.from('"},');
+
+function printDecision(lines: LineBuffer, event: Extract<AuditEvent, { phase: 'decision' }>, place: Place): string {
+  const frame = statementFrame(place.origin, event.session, event.about);
+  printStart(lines, frame, place);
+  lines.add(QUERY_STRING);
+  lines.addText(canonicalString(redactText(event.queryString)));
+  lines.add(BEFORE_UID);
+  lines.addText(event.statementUid);
+  lines.add(QUERY_END);
+  printStatus(lines, frame, event.sqlstate, event.timeMs);
+  const position = printChain(lines, place);
+  lines.add(frame.command);
+  lines.add(frame.masked);
+  if (event.parameters !== undefined) lines.addText(`,"parameters":[${printParameters(event.parameters)}]`);
+  lines.add(frame.decided);
+  return lines.endLine(position);
+}
+
+function printParameters(parameters: readonly (string | null)[]): string {
+  return parameters.map((value) => (value === null ? 'null' : canonicalString(redactText(value)))).join(',');
+}
+
+const BYTES = Buffer.from('"bytes":');
+const COMMA = Buffer.from(',');
+const DURATION = Buffer.from(',"durationMs":');
+const COMPLETION_ROWS = Buffer.from(',"phase":"completion","rows":');
+const RECORD_END = Buffer.from('}}');
+
+function printCompletion(lines: LineBuffer, event: Extract<AuditEvent, { phase: 'completion' }>, place: Place): string {
+  const frame = statementFrame(place.origin, event.session, event.about);
+  printStart(lines, frame, place);
+  lines.add(QUERY_UID);
+  lines.addText(event.statementUid);
+  lines.add(QUERY_END);
+  printStatus(lines, frame, event.sqlstate, event.timeMs);
+  lines.add(BYTES);
+  lines.addNumber(event.bytes);
+  lines.add(COMMA);
+  const position = printChain(lines, place);
+  lines.add(frame.command);
+  lines.add(DURATION);
+  // To the microsecond: what is finer is noise, and long in print.
+  lines.addText(String(Math.round(event.durationMs * 1_000) / 1_000));
+  lines.add(COMPLETION_ROWS);
+  lines.addNumber(event.rows);
+  lines.add(RECORD_END);
+  return lines.endLine(position);
+}
+
+function printStart(lines: LineBuffer, frame: Frame, place: Place): void {
+  lines.add(frame.beforeSequence);
+  lines.addNumber(place.seq);
+  lines.add(BEFORE_UID);
+  lines.addText(place.uid);
+  lines.add(frame.beforeQuery);
+}
+
+const SUCCESS = Buffer.from('"00000","time":');
+
+function printStatus(lines: LineBuffer, frame: Frame, sqlstate: string, timeMs: number): void {
+  lines.add(frame.beforeStatus);
+  if (sqlstate === '00000') lines.add(SUCCESS);
+  else lines.addText(`${canonicalString(sqlstate)},"time":`);
+  lines.addNumber(timeMs);
+  lines.add(frame.afterTime);
+}
+
+const CHAIN = Buffer.from('"chain":{');
+const CHAIN_PREV = Buffer.from('","prev":"sha256:');
+const CHAIN_SEQ = Buffer.from('","seq":');
+const CHAIN_END = Buffer.from('}');
+
+/** Gives the position at which the hash goes. */
+function printChain(lines: LineBuffer, place: Place): number {
+  lines.add(CHAIN);
+  const { position } = lines;
+  lines.addText(`"id":"${place.origin.chainId}`);
+  lines.add(CHAIN_PREV);
+  lines.addText(place.prev);
+  lines.add(CHAIN_SEQ);
+  lines.addNumber(place.seq);
+  lines.add(CHAIN_END);
+  return position;
 }

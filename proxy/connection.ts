@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
-import type { SessionContext } from '#audit/event.ts';
+import type { AuditEvent, SessionContext } from '#audit/event.ts';
 import type { Denial, TextDecision } from '#policy/decision.ts';
 import type { DecisionInput, EffectivePolicy } from '#policy/effective-policy.ts';
 import { type Identity, identityUid } from '#policy/identity.ts';
@@ -192,7 +192,6 @@ export class Connection {
         audit: dependencies.audit,
         policy: () => this.#currentPolicy(identity),
         decide: (input) => this.#decide(input),
-        appendDecisions: (events) => records.append(events),
         addCompletion: (event) => records.add(event),
         takeStatement: (perMinute) => usage.takeStatement(key, perMinute, performance.now()),
         cancelUpstream: () => void upstream.cancel().finally(() => this.#guard(() => session.cancelDone())),
@@ -242,8 +241,6 @@ export class Connection {
 
   #fromClient(chunk: Buffer): void {
     this.#guard(() => this.#session?.receiveFromClient(chunk));
-    if (this.#isOver) return;
-    if (this.#session?.isStalled === true || this.#upstream?.socket.writableNeedDrain === true) this.#client.pause();
   }
 
   /** Goes on reading the client where nothing stands against it. */
@@ -256,15 +253,34 @@ export class Connection {
   #fromServer(chunk: Buffer): boolean {
     this.#guard(() => this.#session?.receiveFromServer(chunk));
     if (this.#isOver) return false;
-    if (this.#client.writableLength > 0) this.#upstream?.reader.keep();
+    if (this.#client.writableLength > 0 || this.#session?.hasDecisions === true) this.#upstream?.reader.keep();
     return !this.#client.writableNeedDrain;
   }
 
-  /** Runs a step of the session and writes what it gives; a fault ends this connection. */
+  /** Runs a step of the session and writes what it gives, once its decisions are recorded; a fault ends this connection. */
   #guard(step: () => void): void {
+    if (this.#session?.hasDecisions === true) this.#runtime.records.settleAll();
     if (this.#isOver) return;
     try {
       step();
+      if (this.#session?.hasDecisions === true)
+        this.#runtime.records.enlist(this, this.#runtime.dependencies.audit.required);
+      else this.#write();
+    } catch (error) {
+      this.#onFault(error);
+    }
+  }
+
+  /** For the record queue. */
+  takeDecisions(): readonly AuditEvent[] {
+    return this.#session?.takeDecisions() ?? [];
+  }
+
+  /** For the record queue: what was decided is recorded and goes on its way, or it is refused. */
+  settle(written: boolean): void {
+    if (this.#isOver) return;
+    try {
+      this.#session?.settle(written);
       this.#write();
     } catch (error) {
       this.#onFault(error);
@@ -279,7 +295,8 @@ export class Connection {
     if (session.toClient.length > 0) writeAll(this.#client, session.toClient.take());
     if (session.end !== undefined) this.#end(session.end.kind === 'failed' ? session.end.error.sqlstate : '00000');
     else {
-      if (this.#client.isPaused()) this.#readClient();
+      if (session.isStalled || upstream.socket.writableNeedDrain) this.#client.pause();
+      else if (this.#client.isPaused()) this.#client.resume();
       if (this.#isDraining) this.#endIfDrained();
     }
   }
@@ -309,6 +326,7 @@ export class Connection {
 
   /** The client left: what it had running is of no use to anybody. */
   #onClientGone(): void {
+    if (this.#session?.hasDecisions === true) this.#runtime.records.settleAll();
     if (this.#isOver) return;
     const upstream = this.#upstream;
     const session = this.#session;

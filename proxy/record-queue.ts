@@ -1,26 +1,61 @@
 import type { AuditEvent, AuditSink } from '#audit/event.ts';
 
-/** Completions wait this long for a decision to be written with. */
-const FLUSH_DELAY_MS = 25;
-const MAX_WAITING = 256;
+/** What need not be written at once waits this long: completions, and all records that are not required. */
+const FLUSH_DELAY_MS = 5;
+const MAX_WAITING = 128;
 /** Beyond this, with a sink that does not write, the oldest completions are given up; their decisions are on record. */
 const MAX_KEPT = 20_000;
 
+/** A session whose statements are decided but neither recorded nor forwarded. */
+export interface RecordOwner {
+  /** The decision records, taken once. */
+  takeDecisions(): readonly AuditEvent[];
+  /** They are written (forward) or not. */
+  settle(written: boolean): void;
+}
+
 /**
- * Records on their way to the sink: completions of all sessions wait a moment and go with the next decisions in one write, so that a
- * statement costs one write and not two.
+ * Records on their way to the sink. Where they are required, the decisions of all sessions that spoke in one turn of the event loop go in
+ * one write at its end, and with them the completions that have waited for one; only then is anything forwarded. Where they are not,
+ * they wait a few milliseconds, and a kill of the process may take them.
  */
 export class RecordQueue {
   readonly #sink: AuditSink;
   #waiting: AuditEvent[] = [];
+  #owners: RecordOwner[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   constructor(sink: AuditSink) {
     this.#sink = sink;
   }
 
+  /** Required: asks for the write at the end of this turn; `settle` is called then, or at the next `settleAll`. Else it is called now. */
+  enlist(owner: RecordOwner, required: boolean): void {
+    if (required) {
+      if (this.#owners.push(owner) === 1) setImmediate(this.#onTurnEnd);
+      return;
+    }
+    for (const event of owner.takeDecisions()) this.add(event);
+    owner.settle(true);
+  }
+
+  /** Writes what the enlisted sessions have decided, and tells them. To be called before one of them takes anything new. */
+  settleAll(): void {
+    const owners = this.#owners;
+    if (owners.length === 0) return;
+    this.#owners = [];
+    const events = this.#waiting;
+    const waiting = events.length;
+    for (const owner of owners) for (const event of owner.takeDecisions()) events.push(event);
+    const written = this.#sink.append(events);
+    if (written) this.#waiting = [];
+    else events.length = waiting;
+    for (const owner of owners) owner.settle(written);
+  }
+
   /** Writes these and all that waits, in one write; false: not written, what waits is kept. */
   append(events: readonly AuditEvent[]): boolean {
+    this.settleAll();
     const all = this.#waiting.length === 0 ? events : [...this.#waiting, ...events];
     if (!this.#sink.append(all)) return false;
     this.#waiting = [];
@@ -30,24 +65,23 @@ export class RecordQueue {
   /** A record that may wait. */
   add(event: AuditEvent): void {
     this.#waiting.push(event);
-    if (this.#waiting.length >= MAX_WAITING) this.#flush();
-    else if (this.#timer === undefined) this.#timer = setTimeout(() => this.#onTimer(), FLUSH_DELAY_MS);
+    if (this.#waiting.length >= MAX_WAITING) this.flush();
+    else if (this.#timer === undefined) this.#timer = setTimeout(this.#onTimer, FLUSH_DELAY_MS);
   }
 
-  /** Writes what waits; before a session's or the process's end. */
+  /** Writes what waits; before the process's end, and where it has waited long enough. */
   flush(): void {
-    this.#flush();
-  }
-
-  #onTimer(): void {
-    this.#timer = undefined;
-    this.#flush();
-    if (this.#waiting.length > 0) this.#timer = setTimeout(() => this.#onTimer(), FLUSH_DELAY_MS * 40);
-  }
-
-  #flush(): void {
+    this.settleAll();
     if (this.#waiting.length === 0) return;
     if (this.#sink.append(this.#waiting)) this.#waiting = [];
     else if (this.#waiting.length > MAX_KEPT) this.#waiting.splice(0, this.#waiting.length - MAX_KEPT);
   }
+
+  readonly #onTurnEnd = (): void => this.settleAll();
+
+  readonly #onTimer = (): void => {
+    this.#timer = undefined;
+    this.flush();
+    if (this.#waiting.length > 0) this.#timer = setTimeout(this.#onTimer, FLUSH_DELAY_MS * 40);
+  };
 }

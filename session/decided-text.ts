@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import type { StatementAbout } from '#audit/event.ts';
 import type { AddedCheck, ResultShape, SessionEffect, TextPiece } from '#sql/analysis.ts';
 import type { Denial, StatementDecision, TextDecision } from '#policy/decision.ts';
 import type { EffectivePolicy } from '#policy/effective-policy.ts';
@@ -7,8 +8,8 @@ import type { EffectivePolicy } from '#policy/effective-policy.ts';
 export interface StatementPlan {
   readonly decision: StatementDecision;
   readonly command: string;
-  /** All reasons as the record holds them. */
-  readonly reasonText: string;
+  /** What its records say; shared by all its executions. */
+  readonly about: StatementAbout;
   /** Rows and descriptions pass as they are. */
   readonly passes: boolean;
   readonly shape: ResultShape;
@@ -47,15 +48,17 @@ export function planText(text: string, decision: TextDecision, policy: Effective
   const observed = policy.mode === 'Observe';
   const effects = decision.statements.flatMap((statement) => statement.accepted?.effects ?? []);
   const forwarded = decision.forwardText;
+  const pieces = forwarded === undefined || forwarded === text ? undefined : decision.pieces;
+  const rewritten = !observed && pieces !== undefined;
   return {
     decision,
     policy,
     denial: decision.denial ?? (forwarded === undefined ? UNDECIDED : undefined),
-    plans: decision.statements.map((statement) => planStatement(statement, policy)),
+    plans: decision.statements.map((statement) => planStatement(statement, policy, rewritten)),
     effects,
     changesNames: effects.some((effect) => !TRANSACTION_EFFECTS.has(effect.kind)),
     mayCopyIn: observed || decision.statements.some((statement) => statement.accepted?.copy === 'in'),
-    pieces: forwarded === undefined || forwarded === text ? undefined : decision.pieces,
+    pieces,
     observed,
   };
 }
@@ -68,7 +71,7 @@ const UNDECIDED: Denial = {
   message: 'the statement could not be decided',
 };
 
-function planStatement(statement: StatementDecision, policy: EffectivePolicy): StatementPlan {
+function planStatement(statement: StatementDecision, policy: EffectivePolicy, rewritten: boolean): StatementPlan {
   const { accepted } = statement;
   const shape = accepted?.shape ?? PASSING_SHAPE;
   const facts = statement.facts;
@@ -76,7 +79,17 @@ function planStatement(statement: StatementDecision, policy: EffectivePolicy): S
   return {
     decision: statement,
     command: facts.command,
-    reasonText: statement.reasons.join('; '),
+    about: {
+      command: facts.command,
+      disposition: statement.disposition,
+      policies: statement.policies,
+      generation: policy.generation,
+      reason: statement.reasons.join('; '),
+      relations: facts.relations,
+      masked: facts.masked,
+      rowFilters: facts.rowFilters,
+      rewritten,
+    },
     passes: shape.strippedColumns === 0 && !shape.hidesRows && shape.explain === undefined,
     shape,
     checks: accepted?.checks ?? [],

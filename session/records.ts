@@ -1,4 +1,4 @@
-import type { AuditEvent } from '#audit/event.ts';
+import type { StatementAbout } from '#audit/event.ts';
 import type { Denial, StatementDecision } from '#policy/decision.ts';
 import type { EffectivePolicy } from '#policy/effective-policy.ts';
 import type { Run, SentText, SessionState } from './session-state.ts';
@@ -13,26 +13,19 @@ export function recordAllowed(
   parameters?: readonly (string | null)[],
 ): readonly Run[] {
   const { plans, policy, observed, decision } = sent.hit.decided;
+  const { ports } = state;
   const runs: Run[] = [];
   for (const plan of plans) {
-    const uid = state.ports.newUid();
+    const uid = ports.newUid();
     state.events.push({
       phase: 'decision',
-      timeMs: state.ports.timeMs(),
-      session: state.ports.context,
+      timeMs: ports.timeMs(),
+      session: ports.context,
       statementUid: uid,
-      command: plan.command,
-      disposition: plan.decision.disposition,
-      policies: plan.decision.policies,
-      generation: policy.generation,
+      about: plan.about,
       queryString: plans.length === 1 ? sent.text : statementText(sent, plan.decision),
       sqlstate: '00000',
-      reason: plan.reasonText,
-      relations: plan.decision.facts.relations,
-      masked: plan.decision.facts.masked,
-      rowFilters: plan.decision.facts.rowFilters,
-      rewritten: !observed && sent.hit.decided.pieces !== undefined,
-      ...(parameters === undefined ? {} : { parameters }),
+      parameters,
     });
     countDecision(state, plan.decision, plan.policy);
     runs.push({ uid, plan, policy });
@@ -61,23 +54,25 @@ export function recordDenied(
   },
 ): void {
   const { text, denial, statements } = refused;
-  const base = {
-    phase: 'decision' as const,
-    timeMs: state.ports.timeMs(),
-    session: state.ports.context,
-    generation: policy?.generation ?? 0,
-    sqlstate: denial?.sqlstate ?? '00000',
-    rewritten: false,
+  const generation = policy?.generation ?? 0;
+  const record = (queryString: string, about: Omit<StatementAbout, 'generation' | 'rewritten'>): void => {
+    state.events.push({
+      phase: 'decision',
+      timeMs: state.ports.timeMs(),
+      session: state.ports.context,
+      statementUid: state.ports.newUid(),
+      about: { ...about, generation, rewritten: false },
+      queryString,
+      sqlstate: denial?.sqlstate ?? '00000',
+      parameters: undefined,
+    });
   };
   const deciding = statements.filter((statement) => statement.denial !== undefined);
   for (const statement of deciding) {
-    state.events.push({
-      ...base,
-      statementUid: state.ports.newUid(),
+    record(text, {
       command: statement.facts.command,
       disposition: statement.disposition,
       policies: statement.policies,
-      queryString: text,
       reason: statement.reasons.join('; '),
       relations: statement.facts.relations,
       masked: [],
@@ -86,13 +81,10 @@ export function recordDenied(
     countDecision(state, statement, statement.policies[0] ?? '');
   }
   if (deciding.length > 0) return;
-  state.events.push({
-    ...base,
-    statementUid: state.ports.newUid(),
+  record(text.slice(0, MAX_UNREAD_TEXT), {
     command: '',
     disposition: denial === undefined ? 'Allowed' : 'Denied',
     policies: policy?.policies ?? [],
-    queryString: text.slice(0, MAX_UNREAD_TEXT),
     reason: denial?.slug ?? 'observe',
     relations: [],
     masked: [],
@@ -125,19 +117,19 @@ export interface Completion {
 /** Owes no more: the completion record of one run. */
 export function recordCompletion(state: SessionState, run: Run, completion: Completion): void {
   const { ports } = state;
-  const event: AuditEvent = {
+  const { sqlstate, rows, bytes, durationMs } = completion;
+  ports.addCompletion({
     phase: 'completion',
     timeMs: ports.timeMs(),
     session: ports.context,
     statementUid: run.uid,
-    command: run.plan.command,
-    disposition: run.plan.decision.disposition,
-    policies: run.plan.decision.policies,
-    generation: run.policy.generation,
-    ...completion,
-  };
-  ports.addCompletion(event);
-  ports.observer.upstreamSeconds(completion.durationMs / 1000);
-  if (completion.rows > 0) ports.observer.rows(completion.rows);
-  if (completion.bytes > 0) ports.observer.bytes(completion.bytes);
+    about: run.plan.about,
+    sqlstate,
+    rows,
+    bytes,
+    durationMs,
+  });
+  ports.observer.upstreamSeconds(durationMs / 1000);
+  if (rows > 0) ports.observer.rows(rows);
+  if (bytes > 0) ports.observer.bytes(bytes);
 }

@@ -32,8 +32,6 @@ export interface SessionPorts {
   policy(): EffectivePolicy | Denial;
   /** Decides a text. `undefined`: it is being decided elsewhere; `Session.resumeDecision` is called with the answer. */
   decide(input: DecisionInput): TextDecision | undefined;
-  /** Writes decision records before anything is forwarded (with completions that wait); false: nothing may go. */
-  appendDecisions(events: readonly AuditEvent[]): boolean;
   /** A completion: written with the next decision or shortly after. */
   addCompletion(event: AuditEvent): void;
   /** Takes one from the identity's statements per minute; false: over the limit. */

@@ -1,4 +1,5 @@
 import type { Buffer } from 'node:buffer';
+import type { AuditEvent } from '#audit/event.ts';
 import type { SessionNames } from '#sql/access.ts';
 import type { TextDecision } from '#policy/decision.ts';
 import type { EffectivePolicy } from '#policy/effective-policy.ts';
@@ -42,6 +43,8 @@ export class Session {
   readonly #batch: FrameView[] = [];
   /** A message that has to wait. */
   #waiting: FrameView | undefined;
+  /** How things stood before the batch whose decisions are not recorded yet. */
+  #unsettled: Checkpoint | undefined;
 
   constructor(options: {
     readonly ports: SessionPorts;
@@ -85,6 +88,30 @@ export class Session {
   /** Transaction status of the last ReadyForQuery, and nothing outstanding. */
   get isQuiet(): boolean {
     return this.#state.queue.length === 0 && this.#state.status === 0x49;
+  }
+
+  /**
+   * Statements are decided but not recorded: nothing of them may be written to the server, and nothing may be told to the session, until
+   * `takeDecisions` and `settle` have been called.
+   */
+  get hasDecisions(): boolean {
+    return this.#state.events.length > 0;
+  }
+
+  /** The decision records of the batch at hand. */
+  takeDecisions(): readonly AuditEvent[] {
+    const { events } = this.#state;
+    this.#state.events = [];
+    return events;
+  }
+
+  /** The records are written, or they could not be: then, where they must, the batch is taken back and answered with 58030. */
+  settle(written: boolean): void {
+    const checkpoint = this.#unsettled;
+    this.#unsettled = undefined;
+    if (!written && checkpoint !== undefined) this.#takeBack(checkpoint);
+    this.#armTimer();
+    if (this.#state.end !== undefined) this.#finish();
   }
 
   /** Bytes from the agent. The buffer must stay unchanged until they are written. */
@@ -198,8 +225,8 @@ export class Session {
     this.#batch.length = 0;
     if (this.#waiting !== undefined) this.#take(this.#waiting);
     while (state.stalled === undefined && state.end === undefined && this.#client.next()) this.#take(this.#client);
-    this.#record(checkpoint);
-    this.#armTimer();
+    if (state.events.length === 0) this.#armTimer();
+    else this.#unsettled = checkpoint;
   }
 
   /** Handles a message; one that has to wait is kept and offered again first. */
@@ -213,13 +240,9 @@ export class Session {
     if (keeps) this.#batch.pop();
   }
 
-  /** Writes the batch's decision records. Where that fails, the batch is taken back and answered with 58030. */
-  #record(checkpoint: Checkpoint): void {
+  /** Does the batch again as one that cannot be recorded. */
+  #takeBack(checkpoint: Checkpoint): void {
     const state = this.#state;
-    const { events } = state;
-    if (events.length === 0) return;
-    state.events = [];
-    if (this.#ports.appendDecisions(events) || !this.#ports.audit.required) return;
     const { end, stalled } = state;
     state.isTerminating = false;
     this.#restore(checkpoint);
@@ -247,7 +270,6 @@ export class Session {
   }
 
   #restore(checkpoint: Checkpoint): void {
-    if (checkpoint === undefined) return;
     const state = this.#state;
     state.queue.truncate(checkpoint.queueLength, (entry) => undoEntry(state, entry));
     state.front = checkpoint.front;
@@ -266,15 +288,13 @@ export class Session {
   }
 }
 
-type Checkpoint =
-  | {
-      readonly front: FrontState;
-      readonly queueLength: number;
-      readonly clientBytes: number;
-      readonly serverBytes: number;
-      readonly passingCopyIn: boolean;
-    }
-  | undefined;
+interface Checkpoint {
+  readonly front: FrontState;
+  readonly queueLength: number;
+  readonly clientBytes: number;
+  readonly serverBytes: number;
+  readonly passingCopyIn: boolean;
+}
 
 function copyView(frame: FrameView): FrameView {
   const { tag, buffer, start, end, remaining, isContinuation } = frame;

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { canonicalJson } from '#audit/canonical-json.ts';
@@ -35,17 +36,19 @@ const decision = (queryString: string): AuditEvent => ({
   timeMs: 1_790_000_000_001,
   session,
   statementUid: 'u',
-  command: 'SELECT',
-  disposition: 'Masked',
-  policies: ['data/p'],
-  generation: 1,
+  about: {
+    command: 'SELECT',
+    disposition: 'Masked',
+    policies: ['data/p'],
+    generation: 1,
+    reason: '',
+    relations: ['public.t'],
+    masked: [],
+    rowFilters: [],
+    rewritten: true,
+  },
   queryString,
   sqlstate: '00000',
-  reason: '',
-  relations: ['public.t'],
-  masked: [],
-  rowFilters: [],
-  rewritten: true,
   parameters: ['é', null],
 });
 
@@ -133,6 +136,7 @@ describe('the audit chain', () => {
     const sink = await openFileSink(path);
     sink.append([edge('process_start')]);
     rmSync(path);
+    await sleep(25);
     expect(sink.append([edge('process_end')])).toBe(true);
     await sink.close();
     expect(verify(readFileSync(path)).map(({ kind }) => kind)).toContain('missing');
