@@ -27,7 +27,7 @@ export interface RecordedEvent {
   readonly reason: string;
   /** What was done or tried, CamelCase: `Reconcile`, `Inject`. */
   readonly action: string;
-  /** For people; cut to 1024 characters. */
+  /** For people; cut to 1024 bytes. */
   readonly note: string;
 }
 
@@ -59,7 +59,7 @@ const FORGET_AFTER_MS = 6 * 60_000;
 const SERIES_INTERVAL_MS = 60_000;
 const MAX_SERIES = 2000;
 const MAX_FAILURES = 5;
-const MAX_NOTE = 1024;
+const MAX_NOTE_BYTES = 1024;
 const EVENT_API = { apiVersion: 'events.k8s.io/v1', kind: 'Event' } as const;
 
 export class EventRecorder {
@@ -150,7 +150,7 @@ export class EventRecorder {
       action,
       reason,
       regarding,
-      note: note.length > MAX_NOTE ? `${note.slice(0, MAX_NOTE - 1)}…` : note,
+      note: cutNote(note),
       type,
       ...(series.count > 1 ? { series: seriesOf(series, series.count) } : {}),
     };
@@ -181,4 +181,15 @@ export class EventRecorder {
 
 function seriesOf(series: Series, count: number): { readonly count: number; readonly lastObservedTime: string } {
   return { count, lastObservedTime: microTime(new Date(series.lastAtMs)) };
+}
+
+function cutNote(note: string): string {
+  const bytes = Buffer.from(note);
+  if (bytes.length <= MAX_NOTE_BYTES) return note;
+  // A character that is cut through decodes to U+FFFD.
+  const head = bytes
+    .subarray(0, MAX_NOTE_BYTES - 3)
+    .toString('utf8')
+    .replace(/\uFFFD$/, '');
+  return `${head}…`;
 }

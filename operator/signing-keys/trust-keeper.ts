@@ -129,7 +129,7 @@ export class TrustKeeper {
     const present = readKeySet(signing.stored.keySetText, root.keys);
     if (present !== undefined && sameKeySet(present, wanted)) return;
     // A version that pods have seen must never come back with another meaning, even where the stored text was lost.
-    const version = (present?.version ?? Math.floor(this.#options.now() / 1000)) + 1;
+    const version = present === undefined ? Math.floor(this.#options.now()) : present.version + 1;
     const keySetText = signByRoots({ ...wanted, version }, root);
     await this.#write(SIGNING_KEYS_SECRET, { ...signing.stored, keySetText }, signing.secret);
     this.#known.set(SIGNING_KEYS_SECRET, { ...signing.stored, keySetText });

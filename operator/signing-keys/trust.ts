@@ -97,9 +97,9 @@ export function wantedKeySet(
   };
 }
 
-/** Certificates of stored authorities, the current one first. */
+/** Certificates of stored authorities, oldest first: the order does not change when the next one takes over. */
 export function certificatesOf(keys: readonly StoredKey[]): readonly string[] {
-  const ordered = [...keys].sort((a, b) => Number(b.phase === 'Current') - Number(a.phase === 'Current'));
+  const ordered = [...keys].sort((a, b) => a.createdAtMs - b.createdAtMs);
   return ordered.flatMap((key) => key.certificatePem ?? []);
 }
 
