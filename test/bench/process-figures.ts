@@ -1,6 +1,6 @@
 /** Memory, time to start, and how long a hostile text keeps the process from answering anybody else. */
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -64,6 +64,7 @@ export async function measureStart(server: PostgresServer, rounds: number): Prom
   const times: number[] = [];
   for (let round = 0; round < rounds; round++) {
     const directory = await mkdtemp(join(tmpdir(), 'postern-bench-'));
+    await mkdir(join(directory, 'audit'), { recursive: true });
     await writeFile(join(directory, 'shop.yaml'), manifests(server, { name: 'Postern', auditRequired: false }));
     const port = await freePort();
     const started = performance.now();

@@ -11,14 +11,14 @@ export interface RawClient {
   readonly end: () => Promise<void>;
 }
 
-export async function connectRaw(port: number): Promise<RawClient> {
+export async function connectRaw(port: number, database = DATABASE): Promise<RawClient> {
   const socket = connect({ host: '127.0.0.1', port });
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', () => resolve());
     socket.once('error', reject);
   });
   const ready = readUntilReady(socket);
-  socket.write(startupMessage({ user: 'agent', database: DATABASE }));
+  socket.write(startupMessage({ user: 'agent', database }));
   await ready;
   return {
     socket,

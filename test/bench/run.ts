@@ -16,7 +16,16 @@ import { measureBulk } from './bulk.ts';
 import { measureDecide } from './decide.ts';
 import { measurePgbench } from './pgbench.ts';
 import { measureEventLoop, measureMemory, measureStart } from './process-figures.ts';
-import { DATABASE, isInstalled, manifests, startDatabase, startGate, startPgBouncer, type Target } from './servers.ts';
+import {
+  DATABASE,
+  isInstalled,
+  manifests,
+  startDatabase,
+  startGate,
+  startPgBouncer,
+  type Target,
+  VIEW_DATABASE,
+} from './servers.ts';
 import { type Figure, figureTable, meetsGoal } from './statistics.ts';
 
 const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } } });
@@ -70,20 +79,21 @@ async function comparisons(server: PostgresServer): Promise<void> {
     return target;
   };
   try {
-    const direct: Target = { name: 'direct', port: server.port, stop: async () => {} };
+    const direct: Target = { name: 'direct', port: server.port, database: DATABASE, stop: async () => {} };
     const bouncer = keep(await startPgBouncer(server));
+    const bouncerView = { ...bouncer, name: 'PgBouncer, view', database: VIEW_DATABASE };
     const gate = keep(await startGate(server, { name: 'Postern', auditRequired: false }));
     await section('pgbench', async () => {
       const required = keep(await startGate(server, { name: 'Postern, audit required', auditRequired: true }));
       const options = quick
         ? { rounds: 1, seconds: 1, clients: [1, 8] }
         : { rounds: 5, seconds: 3, clients: [1, 8, 32] };
-      return measurePgbench([direct, bouncer, gate, required], options);
+      return measurePgbench([direct, bouncer, bouncerView, gate, required], options);
     });
     await section('bulk', async () => {
       const detectors = ['EmailAddress', 'CreditCard'];
       const redacting = keep(await startGate(server, { name: 'redacting', auditRequired: false, redact: detectors }));
-      return measureBulk({ direct, bouncer, gate, redacting }, quick ? 1 : 7);
+      return measureBulk({ direct, bouncer, bouncerView, gate, redacting }, quick ? 1 : 7);
     });
   } finally {
     for (const target of started) await target.stop();

@@ -1,7 +1,7 @@
 /** What is compared: PostgreSQL itself, PgBouncer in session mode, and Postern, all on free loopback ports. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -10,11 +10,14 @@ import pg from 'pg';
 import { type PostgresServer, startPostgres } from '#test/postgres.ts';
 
 export const DATABASE = 'bench';
+/** PgBouncer's name for the same database, entered as a role that finds honest views in place of the tables. */
+export const VIEW_DATABASE = 'bench_views';
 
 /** Somewhere a client can connect to; Postern and PgBouncer ask for no password on loopback. */
 export interface Target {
   readonly name: string;
   readonly port: number;
+  readonly database: string;
   /** Process whose memory is of interest. */
   readonly pid?: number;
   readonly stop: () => Promise<void>;
@@ -60,7 +63,17 @@ export async function startDatabase(wideRows: number): Promise<PostgresServer> {
       'person number ' || i, 'a note about order ' || lpad((i * 31 % 900001)::text, 7, '0') || ' kept as text'
       FROM generate_series(1, ${wideRows}) AS i;
     CREATE ROLE agent LOGIN;
-    GRANT SELECT ON accounts, wide TO agent;`);
+    GRANT SELECT ON accounts, wide TO agent;
+    CREATE SCHEMA honest;
+    CREATE VIEW honest.accounts AS
+      SELECT aid, (bid / 10) * 10 AS bid, abalance, '[redacted]'::text AS filler FROM public.accounts WHERE aid > 0;
+    CREATE VIEW honest.wide AS
+      SELECT id, (amount / 10) * 10 AS amount, total, at, name, 'masked note of the same length as others'::text AS note
+      FROM public.wide WHERE id > 0;
+    CREATE ROLE viewer LOGIN;
+    ALTER ROLE viewer SET search_path = honest;
+    GRANT USAGE ON SCHEMA honest TO viewer;
+    GRANT SELECT ON honest.accounts, honest.wide TO viewer;`);
   await client.query('VACUUM ANALYZE');
   await client.end();
   return server;
@@ -97,6 +110,7 @@ export async function startPgBouncer(server: PostgresServer): Promise<Target> {
     file,
     `[databases]
 ${DATABASE} = host=${server.socketDirectory} port=${server.port} dbname=${DATABASE} user=agent
+${VIEW_DATABASE} = host=${server.socketDirectory} port=${server.port} dbname=${DATABASE} user=viewer
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}
@@ -112,12 +126,13 @@ log_disconnections = 0
   );
   const child = spawn(program, ['-q', file], { stdio: 'ignore', ...unprivileged() });
   await untilAccepting(port, child);
-  return { name: 'PgBouncer', port, ...pidOf(child), stop: () => stopChild(child, directory) };
+  return { name: 'PgBouncer', port, database: DATABASE, ...pidOf(child), stop: () => stopChild(child, directory) };
 }
 
 export async function startGate(server: PostgresServer, options: GateOptions): Promise<Target> {
   const directory = await mkdtemp(join(tmpdir(), 'postern-bench-'));
   await writeFile(join(directory, 'shop.yaml'), manifests(server, options));
+  await mkdir(join(directory, 'audit'));
   const port = await freePort();
   const adminPort = await freePort();
   const child = spawn(process.execPath, gateArguments(directory, port, adminPort), {
@@ -129,14 +144,14 @@ export async function startGate(server: PostgresServer, options: GateOptions): P
     await stopChild(child, directory);
     throw error;
   }
-  return { name: options.name, port, ...pidOf(child), stop: () => stopChild(child, directory) };
+  return { name: options.name, port, database: DATABASE, ...pidOf(child), stop: () => stopChild(child, directory) };
 }
 
 export function gateArguments(directory: string, port: number, adminPort: number): readonly string[] {
   const bundle = new URL('../../dist/postern.js', import.meta.url).pathname;
   const identity = ['--manifests', join(directory, 'shop.yaml'), '--connection', 'data/shop', '--as', 'agents/bot'];
   const listen = ['--listen', `127.0.0.1:${port}`, '--admin', `127.0.0.1:${adminPort}`];
-  return [bundle, 'proxy', ...identity, ...listen, '--audit-file', join(directory, 'audit.ndjson')];
+  return [bundle, 'proxy', ...identity, ...listen, '--audit-file', join(directory, 'audit', 'records.ndjson')];
 }
 
 export function manifests(server: PostgresServer, options: GateOptions): string {
