@@ -127,7 +127,9 @@ export class TrustKeeper {
   async #signKeySet(root: StoredKeys, signing: Held, certificateAuthorities: readonly string[]): Promise<void> {
     const wanted = wantedKeySet(root, signing.stored, certificateAuthorities);
     const present = readKeySet(signing.stored.keySetText, root.keys);
-    if (present !== undefined && sameKeySet(present, wanted)) return;
+    const current = root.keys.filter((key) => key.phase === 'Current');
+    const signed = readKeySet(signing.stored.keySetText, current) !== undefined;
+    if (present !== undefined && signed && sameKeySet(present, wanted)) return;
     // A version that pods have seen must never come back with another meaning, even where the stored text was lost.
     const version = present === undefined ? Math.floor(this.#options.now()) : present.version + 1;
     const keySetText = signByRoots({ ...wanted, version }, root);

@@ -47,6 +47,10 @@ export function readTrust(secrets: TrustSecrets, external: readonly string[] | u
   if (current === undefined || keySet === undefined) {
     return { kind: 'incomplete', reason: 'the key set is not signed yet' };
   }
+  // While a rotation is being written, pods with the newest root key would not take a set that the former one signed.
+  if (!sameTexts(keySet.rootKeys, newPodRootKeys(rootKeys)) || !isSignedByCurrent(signingKeys.keySetText, rootKeys)) {
+    return { kind: 'incomplete', reason: 'the key set is not signed by the root key yet' };
+  }
   const signer = signerOf(createPrivateKey(current.privateKeyPem));
   if (!keySet.signingKeys.some((key) => key.kid === signer.kid)) {
     return { kind: 'incomplete', reason: 'the key set does not name the signing key yet' };
@@ -68,6 +72,19 @@ export function readTrust(secrets: TrustSecrets, external: readonly string[] | u
       certificateAuthorities: external ?? certificatesOf(authorities),
     },
   };
+}
+
+function isSignedByCurrent(text: string, rootKeys: readonly StoredKey[]): boolean {
+  return (
+    readKeySet(
+      text,
+      rootKeys.filter((key) => key.phase === 'Current'),
+    ) !== undefined
+  );
+}
+
+function sameTexts(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((text, index) => text === other[index]);
 }
 
 /** The stored key set where a root key of ours signed it; undefined where there is none. */

@@ -270,8 +270,9 @@ describe('events', () => {
       (await read()).some((item) => (item['series'] as { count?: number } | undefined)?.count === 25);
     await until(counted, 'the series of 25');
     const items = await read();
-    expect(items.map((item) => item['reason']).sort()).toEqual(['Ready', 'SecretForbidden']);
-    expect((items.find((item) => item['reason'] === 'Ready')?.['note'] as string).endsWith('x…')).toBe(true);
+    expect(new Set(items.map((item) => item['reason']))).toEqual(new Set(['Ready', 'SecretForbidden']));
+    expect(items).toHaveLength(2);
+    expect(items.find((item) => item['reason'] === 'Ready')?.['note']).toMatch(/^x{1021}…$/);
     await recorder.stop();
   });
 });
