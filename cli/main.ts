@@ -27,10 +27,15 @@ function withIdentity(command: Command): Command {
     .option('--claim <name=value>', 'a claim of the identity; may stand several times', collect, []);
 }
 
-withIdentity(addCommand('proxy'))
+addCommand('proxy')
   .description(
-    'Run the gate without a cluster: agents connect to it as to PostgreSQL. Reloads the manifests when they change.',
+    'Run the gate: agents connect to it as to PostgreSQL. With --manifests without a cluster, and it reloads them when they change; with no option in a pod, from the injected environment.',
   )
+  .option('--manifests <path>', 'file or folder with DatabaseConnection, DatabaseAccessPolicy and Secret in YAML')
+  .option('--connection <ns/name>', 'the DatabaseConnection')
+  .option('--as <ns/serviceaccount>', 'who asks: namespace and service account')
+  .option('--group <group>', 'a group of the identity; may stand several times', collect, [])
+  .option('--claim <name=value>', 'a claim of the identity; may stand several times', collect, [])
   .option('--listen <host:port>', 'where agents connect', '127.0.0.1:5432')
   .option('--tls-cert <file>', 'certificate in PEM for TLS towards agents')
   .option('--tls-key <file>', 'its key in PEM')

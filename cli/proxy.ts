@@ -1,17 +1,21 @@
-/** `postern proxy`: the gate without a cluster. */
+/** `postern proxy`: the gate without a cluster, or, without --manifests, in a pod that was injected. */
+import { join } from 'node:path';
 import type { AuditSink } from '#audit/event.ts';
 import { openFileSink } from '#audit/file-sink.ts';
 import type { ServerTls } from '#proxy/connection-ports.ts';
 import { beginStart, finishStart } from '#proxy/engine.ts';
-import { openLog } from '#proxy/log.ts';
+import { type Log, openLog } from '#proxy/log.ts';
 import { openServerTls } from '#proxy/server-tls.ts';
+import { type PodEnvironment, readPodEnvironment } from '#proxy/pod-environment.ts';
+import { limitSpool } from '#proxy/spool-limit.ts';
 import { ManifestError, type RunningProxy, startProxy } from '#proxy/start.ts';
 import { type IdentityArguments, parseAddress, parseIdentity, parseObjectName, UsageError } from './arguments.ts';
 import { version } from './version.ts';
 
-export interface ProxyArguments extends IdentityArguments {
-  readonly manifests: string;
-  readonly connection: string;
+export interface ProxyArguments extends Omit<IdentityArguments, 'as'> {
+  readonly manifests?: string;
+  readonly connection?: string;
+  readonly as?: string;
   readonly listen: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
@@ -19,8 +23,33 @@ export interface ProxyArguments extends IdentityArguments {
   readonly admin: string;
 }
 
+/** What the proxy needs without a cluster. */
+interface ManifestArguments extends ProxyArguments {
+  readonly manifests: string;
+  readonly connection: string;
+  readonly as: string;
+}
+
+/** Pods are given little time to end; the rest is for the last records. */
+const POD_DRAIN_MS = 4000;
+
 /** Runs until SIGTERM or SIGINT; resolves to the exit code. */
 export async function runProxy(given: ProxyArguments): Promise<number> {
+  const { manifests, connection, as } = given;
+  if (manifests !== undefined && connection !== undefined && as !== undefined) {
+    return await runWithManifests({ ...given, manifests, connection, as });
+  }
+  const environment = readPodEnvironment(process.env);
+  if (manifests !== undefined || connection !== undefined || as !== undefined || environment.kind === 'absent') {
+    throw new UsageError(
+      'proxy: give --manifests PATH, --connection NAMESPACE/NAME and --as NAMESPACE/SERVICEACCOUNT; without any of them it runs in a pod, where the injector sets POSTERN_CONNECTIONS and the rest of its environment',
+    );
+  }
+  if (environment.kind === 'invalid') throw new UsageError(`proxy: ${environment.problems.join('; ')}`);
+  return await runInPod(environment.environment);
+}
+
+async function runWithManifests(given: ManifestArguments): Promise<number> {
   const identity = parseIdentity(given);
   const connection = parseObjectName(given.connection, '--connection', 'data/shop');
   const listen = parseAddress(given.listen, '--listen');
@@ -43,12 +72,35 @@ export async function runProxy(given: ProxyArguments): Promise<number> {
     { address: `${address.host}:${address.port}`, connection: given.connection, as: given.as },
     'accepting connections',
   );
+  await untilDrained(log, () => running.close());
+  return 0;
+}
+
+async function runInPod(environment: PodEnvironment): Promise<number> {
+  beginStart();
+  const log = openLog();
+  const spool = join(environment.spoolDirectory, 'records.ndjson');
+  const file = await openFileSink(spool, { productVersion: version });
+  const sink = limitSpool(file, spool, environment.spoolLimitBytes);
+  const { startPod } = await import('#proxy/start-pod.ts');
+  let running: Awaited<ReturnType<typeof startPod>>;
+  try {
+    running = await startPod({ environment, sink, log, release: version });
+  } catch (error) {
+    await sink.close();
+    return report(error);
+  }
+  void running.firstReady().then(finishStart);
+  await untilDrained(log, () => running.close(POD_DRAIN_MS));
+  return 0;
+}
+
+async function untilDrained(log: Log, close: () => Promise<void>): Promise<void> {
   const signal = await untilSignal();
   log.info({ signal }, 'draining: transactions may end, a second signal ends them now');
   process.once('SIGTERM', () => process.exit(1));
   process.once('SIGINT', () => process.exit(1));
-  await running.close();
-  return 0;
+  await close();
 }
 
 async function openTls(given: ProxyArguments): Promise<ServerTls | undefined> {

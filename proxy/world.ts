@@ -2,6 +2,8 @@
 import { type DatabaseAccessPolicy, type DatabaseConnection, qualifiedName, type Secret } from '#crds/kinds.ts';
 import { maskKeySettings } from '#policy/mask-key.ts';
 import { policiesOfConnection } from '#policy/match.ts';
+import type { OpenedBundle } from '#bundle/bundle.ts';
+import type { ConnectionGrant } from '#bundle/credentials-exchange.ts';
 import type { Manifests } from './manifests.ts';
 import type { UpstreamTarget } from './upstream.ts';
 
@@ -45,34 +47,90 @@ export function assembleWorld(manifests: Manifests, wanted: ConnectionName, fall
   const password = lookUp('spec.credentials.secretRef', credentials, 'password')?.toString('utf8') ?? '';
   const { caSecretRef } = spec.tls;
   const ca = caSecretRef && lookUp('spec.tls.caSecretRef', caSecretRef.name, caSecretRef.key)?.toString('utf8');
-  if (ca !== undefined && !ca.includes('-----BEGIN CERTIFICATE-----')) {
-    problems.push(`${label(connection)}: spec.tls.caSecretRef: expected certificates in PEM`);
-  }
   const keyRef = spec.maskKey?.secretRef;
   const maskKey = keyRef === undefined ? fallbackMaskKey : lookUp('spec.maskKey.secretRef', keyRef.name, keyRef.key);
-  if (keyRef !== undefined && maskKey !== undefined && maskKey.length < 16) {
-    problems.push(`${label(connection)}: spec.maskKey.secretRef: expected a key of at least 16 bytes`);
-  }
-  if (spec.host.startsWith('/') && spec.tls.mode !== 'Disable') {
-    problems.push(`${label(connection)}: spec.tls.mode: expected Disable, because host is a unix socket`);
-  }
+  problems.push(...materialProblems(connection, ca, maskKey));
   if (problems.length > 0) return { kind: 'invalid', problems: [...new Set(problems)] };
   return {
     kind: 'assembled',
     world: {
       connection,
       policies: policiesOfConnection(connection, manifests.policies),
-      target: {
-        host: spec.host,
-        port: spec.port,
-        database: spec.database,
-        user,
-        password,
-        tls: { mode: spec.tls.mode, caPem: ca },
-      },
+      target: targetOf(connection, { username: user, password }, ca),
       maskKeySettings: maskKeySettings(maskKey ?? fallbackMaskKey),
       warnings: warningsOf(manifests, connection),
     },
+  };
+}
+
+/** The same from a bundle and what the operator has granted for it. `unusedMaskKey`: where none is given and no policy needs one. */
+export function worldOfBundle(bundle: OpenedBundle, grant: ConnectionGrant, unusedMaskKey: Uint8Array): WorldResult {
+  const { connection, policies } = bundle.manifests;
+  const { credentials } = grant;
+  if (connection === undefined || credentials === undefined) {
+    return { kind: 'absent', problem: `${grant.connection}: nothing is granted` };
+  }
+  const problems: string[] = [];
+  if (credentials.username === '') problems.push(`${label(connection)}: spec.credentials.secretRef: no username`);
+  if (`${credentials.username}${credentials.password}`.includes('\0')) {
+    problems.push(`${label(connection)}: spec.credentials.secretRef: username or password holds a NUL`);
+  }
+  if (connection.spec.tls.caSecretRef !== undefined && grant.tlsCa === undefined) {
+    problems.push(`${label(connection)}: spec.tls.caSecretRef: the operator has given no certificates`);
+  }
+  const maskKey = grant.maskKey === undefined ? undefined : Buffer.from(grant.maskKey, 'base64');
+  if (maskKey === undefined && policies.some(usesHash)) {
+    problems.push(`${label(connection)}: spec.maskKey: the operator has given no key for Hash masks`);
+  }
+  problems.push(...materialProblems(connection, grant.tlsCa, maskKey));
+  if (problems.length > 0) return { kind: 'invalid', problems };
+  return {
+    kind: 'assembled',
+    world: {
+      generation: bundle.generation,
+      connection,
+      policies: policiesOfConnection(connection, policies),
+      target: targetOf(connection, credentials, grant.tlsCa),
+      maskKeySettings: maskKeySettings(maskKey ?? unusedMaskKey),
+      warnings: [],
+    },
+  };
+}
+
+function usesHash(policy: DatabaseAccessPolicy): boolean {
+  return policy.spec.tables.some((table) => table.mask.some((mask) => mask.with.method === 'Hash'));
+}
+
+function materialProblems(
+  connection: DatabaseConnection,
+  ca: string | undefined,
+  maskKey: Uint8Array | undefined,
+): readonly string[] {
+  const problems: string[] = [];
+  if (ca !== undefined && !ca.includes('-----BEGIN CERTIFICATE-----')) {
+    problems.push(`${label(connection)}: spec.tls.caSecretRef: expected certificates in PEM`);
+  }
+  if (maskKey !== undefined && maskKey.length < 16) {
+    problems.push(`${label(connection)}: spec.maskKey.secretRef: expected a key of at least 16 bytes`);
+  }
+  if (connection.spec.host.startsWith('/') && connection.spec.tls.mode !== 'Disable') {
+    problems.push(`${label(connection)}: spec.tls.mode: expected Disable, because host is a unix socket`);
+  }
+  return problems;
+}
+
+function targetOf(
+  { spec }: DatabaseConnection,
+  credentials: { readonly username: string; readonly password: string },
+  ca: string | undefined,
+): UpstreamTarget {
+  return {
+    host: spec.host,
+    port: spec.port,
+    database: spec.database,
+    user: credentials.username,
+    password: credentials.password,
+    tls: { mode: spec.tls.mode, caPem: ca },
   };
 }
 
