@@ -20,8 +20,12 @@ export interface CorpusGate {
   readonly port: number;
   /** Everything the proxy logged as an error: a fault of ours stands here. */
   readonly faults: string[];
+  /** Every line of the log. */
+  readonly logged: string[];
   /** The audit records, newest last. */
   readonly events: AuditEvent[];
+  /** What /metrics says. */
+  readonly metrics: () => Promise<string>;
   readonly close: () => Promise<void>;
 }
 
@@ -61,10 +65,16 @@ export async function startCorpusGate(options: CorpusGateOptions): Promise<Corpu
   await writeFile(join(folder, 'all.yaml'), manifest(options));
   const faults: string[] = [];
   const events: AuditEvent[] = [];
+  const logged: string[] = [];
+  const write = (fields: unknown, message: string): string => {
+    const line = `${message} ${JSON.stringify(fields)}`;
+    logged.push(line);
+    return line;
+  };
   const log: Log = {
-    info: () => undefined,
-    warn: () => undefined,
-    error: (fields, message) => faults.push(`${message} ${JSON.stringify(fields)}`),
+    info: write,
+    warn: write,
+    error: (fields, message) => faults.push(write(fields, message)),
   };
   const sink: AuditSink = {
     append: (batch) => {
@@ -79,6 +89,7 @@ export async function startCorpusGate(options: CorpusGateOptions): Promise<Corpu
     connection: { namespace: 'data', name: 'shop' },
     identity: { namespace: 'agents', serviceAccount: 'bot', groups: [], claims: {} },
     listen: { host: '127.0.0.1', port: 0 },
+    admin: { host: '127.0.0.1', port: 0 },
     sink,
     log,
     catalogRefreshMs: 3_600_000,
@@ -89,7 +100,9 @@ export async function startCorpusGate(options: CorpusGateOptions): Promise<Corpu
   return {
     port: proxy.address.port,
     faults,
+    logged,
     events,
+    metrics: async () => (await fetch(`http://127.0.0.1:${proxy.adminAddress?.port ?? 0}/metrics`)).text(),
     close: async () => {
       await proxy.close(500);
       await rm(folder, { recursive: true });

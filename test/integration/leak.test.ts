@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LEAK_CORPUS } from '#test/corpus/leak/corpus.ts';
-import { type LeakBench, startLeakBench, type Verdict } from '#test/corpus/leak/runner.ts';
+import { type LeakBench, SECRET_WORD, startLeakBench, type Verdict } from '#test/corpus/leak/runner.ts';
 import { isPostgresInstalled } from '#test/postgres.ts';
 
 const LINES = /^[A-I]([1-9]|[1-9]\d|10[01])$/;
@@ -58,6 +58,16 @@ describe.each([18, 15].filter((version) => isPostgresInstalled(version === 15 ? 
       expect(verdict).toMatchObject({ kind: 'held' });
     },
   );
+
+  test('no metric names a value, a statement, a user or a table, and the run left records and log lines', async () => {
+    const { records, logLines, metrics } = await bench.traces();
+    expect(records).toBeGreaterThan(corpus.length * 4);
+    expect(logLines).toBeGreaterThanOrEqual(2);
+    expect(metrics).toContain('postern_statements_total{');
+    expect(metrics.match(SECRET_WORD)).toBeNull();
+    const samples = metrics.split('\n').filter((line) => !line.startsWith('#'));
+    expect(samples.filter((line) => /customers|payroll|tasks|\bagents\b|\bbot\b|\bfrom\b/i.test(line))).toEqual([]);
+  });
 
   test('most payloads are answered, not refused, and the gate had no fault', () => {
     const answered = held.filter((verdict) => verdict.kind === 'held' && !verdict.refused);

@@ -16,6 +16,7 @@ for (const payload of LEAK_CORPUS.filter(({ line, title }) => `${line} ${title}`
   }
   console.log(`${verdict.kind} ${payload.line} ${payload.title}`);
   if (verdict.kind === 'leaked') console.log(verdict.differences.map((text) => `    ${text.slice(0, 600)}`).join('\n'));
+  else if (verdict.kind === 'recorded') console.log(verdict.found);
   else console.log(verdict.seen.map((text) => `    ${text.slice(0, 300)}`).join('\n'));
 }
 console.log(`${LEAK_CORPUS.length} payloads: ${held} held, ${refused} of them with a refusal`);

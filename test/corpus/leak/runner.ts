@@ -19,6 +19,8 @@ export function payloads(rows: readonly PayloadRow[]): readonly Payload[] {
 
 export type Verdict =
   | { readonly kind: 'held'; readonly refused: boolean; readonly seen: readonly string[] }
+  /** A protected value stands in a record or a line of the log: `found`, none of which the agent wrote itself. */
+  | { readonly kind: 'recorded'; readonly found: readonly string[] }
   /** The gate's answers differ: `differences` are the first lines that do. */
   | { readonly kind: 'leaked'; readonly differences: readonly string[] }
   /** The answers without the gate are equal, or not stable: the payload proves nothing. */
@@ -30,6 +32,8 @@ export interface LeakBench {
   readonly compare: (
     steps: readonly Step[],
   ) => Promise<{ readonly differences: readonly string[]; readonly seen: readonly string[] }>;
+  /** Records, log lines and metrics of both gates, as text. */
+  readonly traces: () => Promise<{ readonly records: number; readonly logLines: number; readonly metrics: string }>;
   /** What a gate of ours logged as faults. */
   readonly faults: () => readonly string[];
   readonly stop: () => Promise<void>;
@@ -49,13 +53,22 @@ function gateFor(serverPort: number): Promise<CorpusGate> {
 export async function startLeakBench(version: 18 | 15): Promise<LeakBench> {
   const servers: TwinServers = await startTwins(version);
   const [alpha, bravo] = await Promise.all([gateFor(servers.alpha.port), gateFor(servers.bravo.port)]);
+  const traces = [newTraces(alpha), newTraces(bravo)];
   return {
-    judge: (payload) =>
-      judge(payload, {
+    judge: async (payload) => {
+      const verdict = await judge(payload, {
         lastOid: servers.lastOid,
         direct: [servers.alpha.port, servers.bravo.port],
         gated: [alpha.port, bravo.port],
-      }),
+      });
+      const found = traces.flatMap((take) => recordedSecrets(take(), payload));
+      return found.length === 0 || verdict.kind === 'leaked' ? verdict : { kind: 'recorded', found };
+    },
+    traces: async () => ({
+      records: alpha.events.length + bravo.events.length,
+      logLines: alpha.logged.length + bravo.logged.length,
+      metrics: `${await alpha.metrics()}${await bravo.metrics()}`,
+    }),
     compare: async (steps) => {
       const see = async (port: number): Promise<readonly string[]> =>
         steady(await observe(port, steps), servers.lastOid);
@@ -68,6 +81,26 @@ export async function startLeakBench(version: 18 | 15): Promise<LeakBench> {
       await servers.stop();
     },
   };
+}
+
+/** Records and log lines since the last call. */
+function newTraces(gate: CorpusGate): () => string {
+  let events = 0;
+  let lines = 0;
+  return () => {
+    const fresh = [...gate.events.slice(events).map((event) => JSON.stringify(event)), ...gate.logged.slice(lines)];
+    events = gate.events.length;
+    lines = gate.logged.length;
+    return fresh.join('\n');
+  };
+}
+
+/** Protected values hold the word of their twin; so may what the agent writes, which the record shows as it was written. */
+export const SECRET_WORD = /[\w.@-]*(?:alpha|bravissimo)[\w.@-]*/gi;
+
+function recordedSecrets(traces: string, { steps }: Payload): readonly string[] {
+  const own = JSON.stringify(steps);
+  return [...new Set(traces.match(SECRET_WORD) ?? [])].filter((found) => !own.includes(found.replace(/^public\./, '')));
 }
 
 interface Ports {
