@@ -6,8 +6,8 @@ import { readBody } from './read-body.ts';
 export interface WebhookOptions {
   /** Paths that are served. */
   readonly paths: readonly string[];
-  /** Answers a review: raw JSON in and out. Throws where it is no review. */
-  readonly review: (path: string, review: unknown) => unknown;
+  /** Answers a review: raw JSON in and out. */
+  readonly review: (path: string, review: unknown) => { readonly status: number; readonly body: unknown };
   /** Undefined: reviews can be judged; else why not yet. */
   readonly notReady: () => string | undefined;
   readonly log: Log;
@@ -45,7 +45,8 @@ async function answer(options: WebhookOptions, request: IncomingMessage, respons
   } catch {
     return send(response, 400, { message: 'postern: the review is not JSON' });
   }
-  return send(response, 200, options.review(path, review));
+  const { status, body } = options.review(path, review);
+  return send(response, status, body);
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {
