@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type FoundCluster, findCluster } from '../test/cluster/find-cluster.ts';
 
 /** How a step's passed and failed are counted: by vitest's JSON report, by its own last `N passed, N failed`, or as one. */
 type Count = 'vitest' | 'closing-line' | 'one';
@@ -12,6 +13,8 @@ interface Step {
   readonly command: readonly string[];
   readonly count: Count;
   readonly timeoutMinutes: number;
+  /** Runs on a cluster, which is started from nothing before the first of them. */
+  readonly needsCluster?: boolean;
 }
 
 interface Outcome {
@@ -28,6 +31,8 @@ const vitestReport = [
   `--outputFile.json=${reportPath}`,
 ];
 
+const clusterReport = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportPath}`];
+
 const STEPS: readonly Step[] = [
   { name: 'types', command: ['npm', 'run', '--silent', 'types'], count: 'one', timeoutMinutes: 5 },
   { name: 'lint', command: ['npm', 'run', '--silent', 'lint'], count: 'one', timeoutMinutes: 5 },
@@ -38,13 +43,29 @@ const STEPS: readonly Step[] = [
   { name: 'tests', command: ['npm', 'test', '--', ...vitestReport], count: 'vitest', timeoutMinutes: 30 },
   { name: 'demo', command: ['npm', 'run', 'demo', '--', '--once'], count: 'one', timeoutMinutes: 3 },
   { name: 'drivers', command: ['npm', 'run', '--silent', 'test:drivers'], count: 'closing-line', timeoutMinutes: 20 },
+  {
+    name: 'cluster',
+    command: ['npm', 'run', '--silent', 'test:cluster', '--', ...clusterReport],
+    count: 'vitest',
+    timeoutMinutes: 8,
+    needsCluster: true,
+  },
+  {
+    name: 'end to end',
+    command: ['npm', 'run', '--silent', 'test:e2e', '--', ...clusterReport],
+    count: 'vitest',
+    timeoutMinutes: 20,
+    needsCluster: true,
+  },
   { name: 'bench', command: ['npm', 'run', '--silent', 'bench', '--', '--quick'], count: 'one', timeoutMinutes: 10 },
 ];
 
 async function run(step: Step): Promise<Outcome> {
   console.log(`\n== ${step.name}: ${step.command.slice(0, 4).join(' ')}`);
   const [program = '', ...rest] = step.command;
-  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+  await rm(reportPath, { force: true });
+  const env = step.needsCluster ? { ...process.env, ...clusterEnvironment() } : process.env;
+  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'], detached: true, env });
   let tail = '';
   child.stdout.on('data', (chunk: Buffer) => {
     process.stdout.write(chunk);
@@ -85,6 +106,14 @@ async function count(kind: Count, code: number, tail: string): Promise<Outcome> 
   }
 }
 
+let cluster: FoundCluster | undefined;
+
+/** Of the cluster, which is started when it is first asked for; where there is none, the suites say how to get one, and fail. */
+function clusterEnvironment(): Readonly<Record<string, string>> {
+  cluster ??= findCluster({ fresh: true });
+  return cluster.kind === 'found' ? cluster.environment : {};
+}
+
 const summary: string[] = [];
 let passed = 0;
 let failed = 0;
@@ -98,6 +127,7 @@ for (const step of STEPS) {
     `${outcome.failed === 0 ? 'ok    ' : 'FAILED'}  ${step.name}: ${outcome.passed} passed, ${outcome.failed} failed (${seconds} s)`,
   );
 }
+if (cluster?.kind === 'found') cluster.release();
 await rm(resultsDirectory, { recursive: true, force: true });
 console.log(`\n${summary.join('\n')}\n`);
 console.log(`${passed} passed, ${failed} failed`);

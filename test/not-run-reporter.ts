@@ -3,6 +3,7 @@ import type { Reporter } from 'vitest/node';
 
 const NOT_RUN = [
   'test:drivers (psql, pgbench, psycopg, asyncpg, SQLAlchemy, pgx, JDBC: needs Python, Go, Java)',
+  'test:cluster, test:e2e (CRDs, chart, operator and gate in a real cluster: needs one, see test/README.md)',
   'bench (speed and memory against direct connections and PgBouncer)',
 ];
 
