@@ -146,9 +146,10 @@ export class Agent {
     );
   }
 
-  async metrics(): Promise<string> {
-    const get = 'exec 3<>/dev/tcp/127.0.0.1/19464; printf "GET /metrics HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3';
-    return (await this.run('bash', '-c', get)).stdout;
+  /** Of its own sidecar, or of another pod. */
+  async metrics(address = '127.0.0.1'): Promise<string> {
+    const get = 'exec 3<>/dev/tcp/$0/19464; printf "GET /metrics HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3';
+    return (await this.run('bash', '-c', get, address)).stdout;
   }
 
   async restarts(): Promise<number> {
