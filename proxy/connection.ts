@@ -41,6 +41,10 @@ export interface ConnectionRuntime {
 /** The client must have said who it is by then. */
 const HANDSHAKE_TIMEOUT_MS = 60_000;
 const READ_BUFFER_BYTES = 64 * 1024;
+/** A result longer than this is read in large pieces, with a pause between them in which the next one comes together. */
+const STREAM_FROM_BYTES = 512 * 1024;
+const STREAM_BUFFER_BYTES = 256 * 1024;
+const STREAM_PAUSE_MS = 1;
 
 type Ready = Extract<HandshakeResult, { kind: 'ready' }>;
 
@@ -226,9 +230,7 @@ export class Connection {
   #attach(upstream: UpstreamConnection): void {
     const client = this.#client;
     client.on('data', (chunk: Buffer) => this.#fromClient(chunk));
-    client.on('drain', () => {
-      if (!this.#isOver) upstream.socket.resume();
-    });
+    client.on('drain', this.#readServer);
     client.on('end', () => this.#onClientGone());
     client.on('close', () => this.#onClientGone());
     upstream.reader.receive = (chunk) => this.#fromServer(chunk);
@@ -253,9 +255,22 @@ export class Connection {
   #fromServer(chunk: Buffer): boolean {
     this.#guard(() => this.#session?.receiveFromServer(chunk));
     if (this.#isOver) return false;
-    if (this.#client.writableLength > 0 || this.#session?.hasDecisions === true) this.#upstream?.reader.keep();
-    return !this.#client.writableNeedDrain;
+    const reader = this.#upstream?.reader;
+    if (this.#client.writableLength > 0 || this.#session?.hasDecisions === true) reader?.keep();
+    if (this.#client.writableNeedDrain) return false;
+    if ((this.#session?.streamedBytes ?? 0) < STREAM_FROM_BYTES) {
+      reader?.resize(READ_BUFFER_BYTES);
+      return true;
+    }
+    reader?.resize(STREAM_BUFFER_BYTES);
+    if (chunk.length >= STREAM_BUFFER_BYTES) return true;
+    setTimeout(this.#readServer, STREAM_PAUSE_MS);
+    return false;
   }
+
+  readonly #readServer = (): void => {
+    if (!this.#isOver && !this.#client.writableNeedDrain) this.#upstream?.socket.resume();
+  };
 
   /** Runs a step of the session and writes what it gives, once its decisions are recorded; a fault ends this connection. */
   #guard(step: () => void): void {

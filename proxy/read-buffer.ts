@@ -13,12 +13,13 @@ export class ReadBuffer {
     readonly callback: (bytesRead: number, buffer: Uint8Array) => boolean;
   };
   #buffer: Buffer | undefined;
+  #sizeBytes: number;
 
   constructor(options: { readonly sizeBytes: number }) {
-    const { sizeBytes } = options;
+    this.#sizeBytes = options.sizeBytes;
     this.onread = {
       buffer: () => {
-        this.#buffer ??= Buffer.allocUnsafeSlow(sizeBytes);
+        this.#buffer ??= Buffer.allocUnsafeSlow(this.#sizeBytes);
         return this.#buffer;
       },
       callback: (bytesRead) => {
@@ -27,6 +28,13 @@ export class ReadBuffer {
         return this.receive(buffer.subarray(0, bytesRead));
       },
     };
+  }
+
+  /** Size of the buffers from the next read on. */
+  resize(sizeBytes: number): void {
+    if (sizeBytes === this.#sizeBytes) return;
+    this.#sizeBytes = sizeBytes;
+    this.#buffer = undefined;
   }
 
   /** The bytes of the current read are still needed: the next read gets another buffer. */

@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import { denialFor } from '#policy/reasons.ts';
 import { dataRowColumnCount, decodeDataRow } from '#wire/decode.ts';
 import { encodeDataRow } from '#wire/encode.ts';
+import type { Framer } from '#wire/framer.ts';
 import { BACKEND } from '#wire/messages.ts';
 import { WireError } from '#wire/wire-error.ts';
 import { encodeDenial } from './denials.ts';
@@ -16,6 +17,25 @@ export function mayStreamRow(state: SessionState, tag: number): boolean {
   if (tag !== BACKEND.dataRow && tag !== BACKEND.copyData) return false;
   const entry = state.queue.first;
   return entry !== undefined && (entry.passes || entry.muted);
+}
+
+/** Passes the whole rows that come next and need no look inside, all at once; false: there are none. */
+export function passRows(state: SessionState, framer: Framer): boolean {
+  const entry = state.queue.first;
+  if (entry === undefined || !entry.passes || !entry.described || entry.failed || entry.muted || entry.swallow)
+    return false;
+  if (entry.kind !== 'query' && entry.kind !== 'execute') return false;
+  const limits = entry.sent?.hit.decided.policy.limits;
+  const left = {
+    messages: (limits?.maxRows ?? Number.POSITIVE_INFINITY) - entry.rows,
+    bytes: (limits?.maxResultBytes ?? Number.POSITIVE_INFINITY) - entry.bytes,
+  };
+  const count = framer.nextRun(BACKEND.dataRow, left) || framer.nextRun(BACKEND.copyData, left);
+  if (count === 0) return false;
+  entry.rows += count;
+  entry.bytes += framer.end - framer.start;
+  state.toClient.pass(framer.buffer, framer.start, framer.end);
+  return true;
 }
 
 /** DataRow or CopyData, or a part of one. */

@@ -11,7 +11,7 @@ import { WireError } from '#wire/wire-error.ts';
 import type { ByteQueue } from './byte-queue.ts';
 import { handleClientMessage } from './client-messages.ts';
 import type { FrameView } from './forward.ts';
-import { mayStreamRow } from './result-rows.ts';
+import { mayStreamRow, passRows } from './result-rows.ts';
 import { handleServerMessage } from './server-messages.ts';
 import type { NamesState } from './session-names.ts';
 import {
@@ -80,6 +80,11 @@ export class Session {
     return this.#state.isTerminating;
   }
 
+  /** Bytes of rows that the statement at the head has sent so far. */
+  get streamedBytes(): number {
+    return this.#state.queue.first?.bytes ?? 0;
+  }
+
   /** Bytes of the client that are kept. */
   get pendingBytes(): number {
     return this.#client.pendingBytes;
@@ -131,7 +136,11 @@ export class Session {
     const server = this.#server;
     try {
       server.push(chunk);
-      while (state.end === undefined && server.next()) handleServerMessage(state, server);
+      while (state.end === undefined) {
+        if (passRows(state, server)) continue;
+        if (!server.next()) break;
+        handleServerMessage(state, server);
+      }
       if (state.stalled === 'barrier' && state.queue.length === 0) this.#resume();
       if (state.isTerminating && state.queue.length === 0) state.end ??= { kind: 'client' };
     } catch (error) {

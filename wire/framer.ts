@@ -93,6 +93,41 @@ export class Framer {
     return false;
   }
 
+  /**
+   * Makes a run of whole messages of one tag current, one after the other in this chunk: `start` and `end` are those of the run, and the
+   * answer is their number. It ends before a message that would exceed one of the limits, of another tag, or not complete: those are for
+   * `next()`. 0: no such message comes next.
+   */
+  nextRun(tag: number, limits: { readonly messages: number; readonly bytes: number }): number {
+    if (this.#streamRemaining > 0 || this.#stored > 0) return 0;
+    const chunk = this.#chunk;
+    const first = this.#position;
+    const last = chunk.length - HEADER_BYTES;
+    const lengthLimit = this.#rules.lengthLimit(tag);
+    let position = first;
+    let count = 0;
+    while (position <= last && chunk[position] === tag && count < limits.messages) {
+      const length =
+        ((chunk[position + 1] as number) << 24) |
+        ((chunk[position + 2] as number) << 16) |
+        ((chunk[position + 3] as number) << 8) |
+        (chunk[position + 4] as number);
+      const end = position + length + 1;
+      if (length < 4 || length > lengthLimit || end > chunk.length || end - first > limits.bytes) break;
+      position = end;
+      count++;
+    }
+    if (count === 0) return 0;
+    this.tag = tag;
+    this.buffer = chunk;
+    this.start = first;
+    this.end = position;
+    this.remaining = 0;
+    this.isContinuation = false;
+    this.#position = position;
+    return count;
+  }
+
   #checkedTotal(tag: number, bytes: Buffer, start: number): number {
     const length =
       ((bytes[start + 1] as number) << 24) |

@@ -83,6 +83,36 @@ describe('framer', () => {
     );
   });
 
+  test('runs of rows and single messages, taken in turn, give the same bytes, and no run exceeds its limits', () => {
+    const row = fc.oneof(cells.map(encode.encodeDataRow), message);
+    const limits = fc.record({ messages: fc.nat(4), bytes: fc.nat(80) });
+    fc.assert(
+      fc.property(
+        fc.array(row, { maxLength: 20 }),
+        fc.array(fc.nat(), { maxLength: 8 }),
+        limits,
+        (parts, cuts, limit) => {
+          const framer = new Framer({ lengthLimit: () => LARGE_MESSAGE_LIMIT_BYTES, mayStream: () => true });
+          let seen = '';
+          let messages = 0;
+          for (const chunk of split(Buffer.concat(parts), cuts)) {
+            framer.push(chunk);
+            for (;;) {
+              const count = framer.nextRun(BACKEND.dataRow, limit);
+              expect(count).toBeLessThanOrEqual(limit.messages);
+              if (count > 0) expect(framer.end - framer.start).toBeLessThanOrEqual(limit.bytes);
+              if (count === 0 && !framer.next()) break;
+              messages += count > 0 ? count : Number(!framer.isContinuation);
+              seen += framer.buffer.toString('hex', framer.start, framer.end);
+            }
+            chunk.fill(0xff);
+          }
+          expect([messages, seen]).toEqual([parts.length, Buffer.concat(parts).toString('hex')]);
+        },
+      ),
+    );
+  });
+
   test('byte by byte gives the same messages', () => {
     fc.assert(
       fc.property(fc.array(message, { maxLength: 4 }), (parts) => {
