@@ -41,7 +41,7 @@ export interface DecidedText {
 }
 
 const PASSING_SHAPE: ResultShape = { strippedColumns: 0, hidesRows: false };
-const TRANSACTION_EFFECTS: ReadonlySet<string> = new Set(['begin', 'commit', 'rollback']);
+const TRANSACTION_EFFECTS: ReadonlySet<string> = new Set(['begin', 'commit', 'rollback', 'savepoint', 'release']);
 
 /** Works out the plans. In Observe the decision forwards the agent's own text, and its results pass whatever it is. */
 export function planText(text: string, decision: TextDecision, policy: EffectivePolicy): DecidedText {

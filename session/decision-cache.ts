@@ -47,7 +47,14 @@ class Bucket {
 
 const MAX_VARIANTS = 8;
 const ENTRY_OVERHEAD_BYTES = 2048;
-const TRANSACTION_EFFECTS: ReadonlySet<string> = new Set(['begin', 'commit', 'rollback']);
+const TRANSACTION_EFFECTS: ReadonlySet<string> = new Set([
+  'begin',
+  'commit',
+  'rollback',
+  'savepoint',
+  'release',
+  'rollbackTo',
+]);
 
 /**
  * Decisions by exact text, and by text with its literals cut out (sql/shape.ts) where the decision does not depend on them. Entries

@@ -13,6 +13,14 @@ export interface NamesState {
   readonly defaultSearchPath: readonly string[];
   /** As it was at BEGIN; absent outside a transaction block. */
   readonly atBegin: SessionNames | undefined;
+  /** The savepoints of the transaction, oldest first, each with what was known then. */
+  readonly savepoints: readonly Savepoint[];
+}
+
+interface Savepoint {
+  readonly name: string;
+  readonly names: SessionNames;
+  readonly committedSearchPath: readonly string[];
 }
 
 /** A fresh session. `searchPath`: as the start-up packet and the pins have set it. */
@@ -23,7 +31,13 @@ export function initialNames(searchPath: readonly string[]): NamesState {
     cursors: new Map(),
     preparedStatements: new Map(),
   };
-  return { names, committedSearchPath: searchPath, defaultSearchPath: searchPath, atBegin: undefined };
+  return {
+    names,
+    committedSearchPath: searchPath,
+    defaultSearchPath: searchPath,
+    atBegin: undefined,
+    savepoints: [],
+  };
 }
 
 /** Applies one effect. `generation` marks cursors and prepared statements with the policy they were decided under. */
@@ -37,7 +51,7 @@ export function applyEffect(state: NamesState, effect: SessionEffect, generation
     case 'resetAll':
       return setSearchPath(state, state.defaultSearchPath, false);
     case 'discardAll':
-      return { ...initialNames(state.defaultSearchPath), atBegin: state.atBegin };
+      return { ...initialNames(state.defaultSearchPath), atBegin: state.atBegin, savepoints: state.savepoints };
     case 'createTemporary':
       return withNames(state, {
         temporaryRelations: new Map(names.temporaryRelations).set(effect.relation.name, effect.relation),
@@ -64,12 +78,41 @@ export function applyEffect(state: NamesState, effect: SessionEffect, generation
       return endTransaction(state);
     case 'rollback':
       return rollBack(state);
+    case 'savepoint': {
+      const point = { name: effect.name, names, committedSearchPath: state.committedSearchPath };
+      return { ...state, savepoints: [...state.savepoints, point] };
+    }
+    case 'release':
+      return releaseSavepoint(state, effect.name);
+    case 'rollbackTo':
+      return rollBackTo(state, effect.name);
   }
+}
+
+/** RELEASE forgets the savepoint and all later ones; a name that is not there is an error of the server's, which undoes this. */
+function releaseSavepoint(state: NamesState, name: string): NamesState {
+  const index = state.savepoints.findLastIndex((point) => point.name === name);
+  return index < 0 ? state : { ...state, savepoints: state.savepoints.slice(0, index) };
+}
+
+/** ROLLBACK TO: as at the savepoint, which stays. Prepared statements are not transactional, and a cursor that was closed stays closed. */
+function rollBackTo(state: NamesState, name: string): NamesState {
+  const index = state.savepoints.findLastIndex((point) => point.name === name);
+  const point = state.savepoints[index];
+  if (point === undefined) return state;
+  const { preparedStatements, cursors } = state.names;
+  const open = [...point.names.cursors].filter(([cursor, declared]) => cursors.get(cursor) === declared);
+  return {
+    ...state,
+    savepoints: state.savepoints.slice(0, index + 1),
+    committedSearchPath: point.committedSearchPath,
+    names: { ...point.names, preparedStatements, cursors: new Map(open) },
+  };
 }
 
 /** COMMIT took effect: SET LOCAL is undone, the rest stays. */
 export function endTransaction(state: NamesState): NamesState {
-  const ended = state.atBegin === undefined ? state : { ...state, atBegin: undefined };
+  const ended = state.atBegin === undefined ? state : { ...state, atBegin: undefined, savepoints: [] };
   if (ended.names.searchPath === ended.committedSearchPath) return ended;
   return withNames(ended, { searchPath: ended.committedSearchPath });
 }
@@ -78,17 +121,18 @@ export function endTransaction(state: NamesState): NamesState {
 export function rollBack(state: NamesState): NamesState {
   const { atBegin } = state;
   if (atBegin === undefined) return endTransaction(state);
-  if (atBegin === state.names) return { ...state, atBegin: undefined };
+  if (atBegin === state.names) return { ...state, atBegin: undefined, savepoints: [] };
   return {
     ...state,
     atBegin: undefined,
+    savepoints: [],
     committedSearchPath: atBegin.searchPath,
     names: { ...atBegin, preparedStatements: state.names.preparedStatements },
   };
 }
 
 /**
- * A part of the transaction may be undone (ROLLBACK TO SAVEPOINT, a failed text of several statements): only temporary tables that
+ * A part of the transaction may be undone (a failed text of several statements): only temporary tables that
  * `before` and the present agree on stay known.
  */
 export function forgetUncertain(state: NamesState, before: SessionNames): NamesState {

@@ -149,5 +149,5 @@ function restoreNames(state: SessionState, failed: Entry, skip: number): void {
 }
 
 function sameNames(left: NamesState, right: NamesState): boolean {
-  return left.names === right.names && left.atBegin === right.atBegin;
+  return left.names === right.names && left.atBegin === right.atBegin && left.savepoints === right.savepoints;
 }

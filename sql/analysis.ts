@@ -35,7 +35,8 @@ export type SessionEffect =
   | { readonly kind: 'closeCursor'; readonly name: string | undefined }
   | { readonly kind: 'begin' }
   | { readonly kind: 'commit' }
-  | { readonly kind: 'rollback' };
+  | { readonly kind: 'rollback' }
+  | { readonly kind: 'savepoint' | 'release' | 'rollbackTo'; readonly name: string };
 
 /** An added check: when the server's error text holds `token`, the agent gets this error instead. */
 export interface AddedCheck {

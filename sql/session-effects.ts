@@ -2,6 +2,10 @@
 import type { SessionNames } from './access.ts';
 import type { SessionEffect } from './analysis.ts';
 
+function isSamePath(left: readonly string[], right: readonly string[]): boolean {
+  return left.length === right.length && left.every((name, index) => name === right[index]);
+}
+
 /** The names after an effect, as the analysis of the following statements needs them; the session keeps its own books. */
 export function namesAfter(
   names: SessionNames,
@@ -58,10 +62,15 @@ export function namesAfter(
         ...names,
         cursors: new Map([...names.cursors].filter(([name]) => effect.name !== undefined && name !== effect.name)),
       };
+    case 'rollback':
+    case 'rollbackTo':
+      // What the path was before is the session's to know: until the text has run, no unqualified name is certain.
+      return isSamePath(names.searchPath, defaultSearchPath) ? names : { ...names, searchPath: [] };
     case 'set':
     case 'begin':
     case 'commit':
-    case 'rollback':
+    case 'savepoint':
+    case 'release':
       return names;
   }
 }

@@ -129,6 +129,12 @@ function variableShow(content: Tree): void {
   if (!isSettingReadable(name)) refuseSetting(name, undefined, 0);
 }
 
+const SAVEPOINT_EFFECTS = {
+  TRANS_STMT_SAVEPOINT: 'savepoint',
+  TRANS_STMT_RELEASE: 'release',
+  TRANS_STMT_ROLLBACK_TO: 'rollbackTo',
+} as const;
+
 function transaction(content: Tree, context: Context): void {
   const kind = stringField(content, 'kind') ?? 'TRANS_STMT_BEGIN';
   switch (kind) {
@@ -146,6 +152,7 @@ function transaction(content: Tree, context: Context): void {
     case 'TRANS_STMT_SAVEPOINT':
     case 'TRANS_STMT_RELEASE':
     case 'TRANS_STMT_ROLLBACK_TO':
+      context.effects.push({ kind: SAVEPOINT_EFFECTS[kind], name: stringField(content, 'savepoint_name') ?? '' });
       return;
     default:
       return refuse('statement_not_allowed', { subject: commandTag('TransactionStmt', content) });

@@ -93,16 +93,17 @@ export async function openObserver(port: number, database = 'shop'): Promise<Obs
   const session = await RawSession.open(port, 0, database);
   return {
     see: async (step) => {
-      const seen: string[] = [];
+      let problem: string | undefined;
       session.messages.length = 0;
       try {
         if (typeof step === 'string') await session.ask(1, encode.encodeQuery(step));
         else if ('copyIn' in step) await copyIn(session, step);
         else await session.ask(1, ...frames(step));
       } catch (error) {
-        seen.push(String(error));
+        problem = String(error);
       }
-      seen.unshift(...session.messages.map(({ tag, bytes }) => line(tag, bytes)));
+      const seen = session.messages.map(({ tag, bytes }) => line(tag, bytes));
+      if (problem !== undefined) seen.push(problem);
       if (session.isClosed) seen.push(CLOSED);
       return seen;
     },

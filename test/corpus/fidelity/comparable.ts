@@ -55,7 +55,8 @@ function sortRows(lines: readonly string[]): readonly string[] {
   for (const text of [...lines, '']) {
     if (text.startsWith('D ')) rows.push(text);
     else {
-      sorted.push(...rows.toSorted(), text);
+      for (const row of rows.toSorted()) sorted.push(row);
+      sorted.push(text);
       rows = [];
     }
   }

@@ -71,6 +71,36 @@ describe('names of a session', () => {
     expect(tables(forgetUncertain(now, before.names))).toEqual(['kept']);
   });
 
+  test('ROLLBACK TO restores what was at the savepoint, again and again, and RELEASE forgets it', () => {
+    const inside = after(start, { kind: 'begin' }, temporary('kept'), { kind: 'savepoint', name: 's' });
+    const later = after(inside, path(['a']), temporary('gone'), { kind: 'savepoint', name: 't' }, path(['b']));
+    const back = after(later, { kind: 'rollbackTo', name: 's' });
+    expect(back.names.searchPath).toEqual(['public']);
+    expect(back.committedSearchPath).toEqual(['public']);
+    expect(tables(back)).toEqual(['kept']);
+    expect(after(back, { kind: 'rollbackTo', name: 't' })).toBe(back);
+    expect(after(back, path(['c']), { kind: 'rollbackTo', name: 's' }).names.searchPath).toEqual(['public']);
+    const released = after(later, { kind: 'release', name: 's' });
+    expect(released.names.searchPath).toEqual(['b']);
+    expect(after(released, { kind: 'rollbackTo', name: 's' })).toBe(released);
+    expect(after(later, { kind: 'rollback' }).savepoints).toEqual([]);
+  });
+
+  test('of two savepoints of one name the later one counts', () => {
+    const inside = after(start, { kind: 'begin' }, { kind: 'savepoint', name: 's' }, path(['a']));
+    const twice = after(inside, { kind: 'savepoint', name: 's' }, path(['b']));
+    const once = after(twice, { kind: 'release', name: 's' });
+    expect(after(twice, { kind: 'rollbackTo', name: 's' }).names.searchPath).toEqual(['a']);
+    expect(after(once, { kind: 'rollbackTo', name: 's' }).names.searchPath).toEqual(['public']);
+  });
+
+  test('a cursor that was closed stays closed, one that was declared is gone', () => {
+    const declared = after(start, { kind: 'begin' }, { kind: 'declareCursor', name: 'c', relationOids: [1] });
+    const inside = after(declared, { kind: 'savepoint', name: 's' }, { kind: 'closeCursor', name: 'c' });
+    const both = after(inside, { kind: 'declareCursor', name: 'd', relationOids: [] });
+    expect(after(both, { kind: 'rollbackTo', name: 's' }).names.cursors.size).toBe(0);
+  });
+
   test('what the server reports holds', () => {
     expect(reportSearchPath(start, ['x']).names.searchPath).toEqual(['x']);
     expect(reportSearchPath(start, ['public'])).toBe(start);
