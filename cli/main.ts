@@ -1,7 +1,9 @@
 /** The program `postern`. Each command is a module of its own, loaded when it is asked for. Exit codes: 0, 1 failed, 2 usage. */
-import { Command, CommanderError } from 'commander';
+import { Argument, Command, CommanderError } from 'commander';
 import { collect, UsageError } from './arguments.ts';
 import type { CheckArguments } from './check.ts';
+import type { OperatorArguments } from '#operator/settings.ts';
+import { withOperatorOptions } from './operator-command.ts';
 import type { ProxyArguments } from './proxy.ts';
 import { version } from './version.ts';
 
@@ -63,6 +65,20 @@ addCommand('demo')
   .action(async (options: { readonly once?: boolean }) => {
     const { runDemo } = await import('./demo.ts');
     process.exitCode = await runDemo(options);
+  });
+
+withOperatorOptions(addCommand('operator'))
+  .description(
+    'Run the operator of a cluster: it injects sidecars, signs policies for them and hands out credentials. In a pod, or with KUBECONFIG.',
+  )
+  .addArgument(
+    new Argument('[task]', 'uninstall: stop the operator, then remove its bundles and Leases; keys stay')
+      .choices(['run', 'uninstall'])
+      .default('run'),
+  )
+  .action(async (task: 'run' | 'uninstall', options: OperatorArguments) => {
+    const { runOperator, runUninstall } = await import('./operator.ts');
+    process.exitCode = await (task === 'run' ? runOperator(options) : runUninstall(options));
   });
 
 addCommand('verify')

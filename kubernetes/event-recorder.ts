@@ -140,7 +140,9 @@ export class EventRecorder {
   async #create(series: Series): Promise<string> {
     const { regarding, type, reason, action, note } = series.event;
     const { controller, instance, client } = this.#options;
-    const name = `${regarding.name.slice(0, 200)}.${randomUUID().replaceAll('-', '').slice(0, 16)}`;
+    // A pod under admission may have only the first part of its name, which ends in a hyphen.
+    const stem = regarding.name.slice(0, 200).replace(/[^a-z0-9]+$/, '');
+    const name = `${stem}.${randomUUID().replaceAll('-', '').slice(0, 16)}`;
     const event: KubernetesObject = {
       ...EVENT_API,
       metadata: { name, namespace: regarding.namespace ?? 'default' },

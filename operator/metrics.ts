@@ -13,9 +13,17 @@ export interface OperatorMetrics {
   readonly credentialsAnswered: (status: number) => void;
   readonly apiRequest: (method: string, path: string, status: number) => void;
   readonly leading: (leads: boolean) => void;
+  /** Labelled pods that live, by what is wrong with them. */
+  readonly podsWatched: (report: PodReport) => void;
   readonly reflector: ReflectorMetrics;
   /** Asked at each scrape. */
   readonly measure: (read: () => OperatorFigures) => void;
+}
+
+export interface PodReport {
+  readonly withoutSidecar: number;
+  readonly changedSidecar: number;
+  readonly outdated: number;
 }
 
 /** What is measured when somebody asks. */
@@ -51,8 +59,19 @@ export function createOperatorMetrics(): OperatorMetrics {
     buckets: propagationBuckets,
     registers,
   });
+  const pods = new Gauge({
+    name: 'postern_labelled_pods',
+    help: 'Labelled pods that live, by what is wrong: no sidecar, one that is not ours, one of an earlier release.',
+    labelNames: ['problem'],
+    registers,
+  });
   return {
     registry,
+    podsWatched: (report) => {
+      pods.set({ problem: 'SidecarMissing' }, report.withoutSidecar);
+      pods.set({ problem: 'SidecarChanged' }, report.changedSidecar);
+      pods.set({ problem: 'Outdated' }, report.outdated);
+    },
     reconciled: (kind, result) => reconciles.inc({ kind, result }),
     injected: (result, reason) => injections.inc({ result, reason }),
     propagated: (seconds) => propagation.observe(seconds),

@@ -46,14 +46,7 @@ describe('the certificate authority', () => {
 
 async function connect(port: number, ca: readonly string[]): Promise<{ status: number; peer: PeerCertificate }> {
   return await new Promise((resolve, reject) => {
-    const options = {
-      host: '127.0.0.1',
-      port,
-      ca: [...ca],
-      servername: names[0] ?? '',
-      agent: false,
-      path: '/',
-    } as const;
+    const options: RequestOptions = { host: '127.0.0.1', port, ca: [...ca], servername: names[0] ?? '', agent: false };
     const outgoing = request(options, (response) => {
       const peer = (response.socket as TLSSocket).getPeerCertificate();
       response.resume();
