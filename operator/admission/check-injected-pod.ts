@@ -3,7 +3,7 @@
  * a request for credentials. The ValidatingAdmissionPolicy `postern-injected-pods` says the same in CEL.
  */
 import { type AdmissionContext, INJECT_LABEL, SIDECAR_NAME, type SidecarTemplate } from './context.ts';
-import { sidecarIndex } from './inject.ts';
+import { mayRunBeforeSidecar } from './inject.ts';
 import {
   asList,
   asMap,
@@ -92,8 +92,8 @@ function findSidecar(pod: Json): FoundSidecar {
     return refusedFor('NotInjected', `the pod runs without the sidecar ${SIDECAR_NAME}; ${RECREATE}`);
   }
   if (present.length > 1) return refusedFor('SidecarChanged', `the pod has two sidecars; ${RECREATE}`);
-  const place = sidecarIndex(initContainers.filter((container) => !isSidecar(container)));
-  return initContainers.indexOf(sidecar) === place
+  const before = initContainers.slice(0, initContainers.indexOf(sidecar));
+  return before.every(mayRunBeforeSidecar)
     ? { kind: 'found', sidecar }
     : refusedFor('SidecarChanged', `an init container runs before the sidecar; ${RECREATE}`);
 }

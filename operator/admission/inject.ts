@@ -115,9 +115,13 @@ function patchEnvironments(pod: Json, variables: ReadonlyMap<string, string>): E
 /** They redirect the pod's traffic, so they come first; everything else finds the database ready. */
 const BEFORE_SIDECAR: ReadonlySet<unknown> = new Set(['istio-init', 'istio-proxy']);
 
+export function mayRunBeforeSidecar(container: unknown): boolean {
+  return isMap(container) && BEFORE_SIDECAR.has(container['name']);
+}
+
 /** Where the sidecar belongs among the other init containers: first, or right after Istio's where these are first. */
-export function sidecarIndex(otherInitContainers: readonly unknown[]): number {
-  const index = otherInitContainers.findIndex((each) => !isMap(each) || !BEFORE_SIDECAR.has(each['name']));
+function sidecarIndex(otherInitContainers: readonly unknown[]): number {
+  const index = otherInitContainers.findIndex((each) => !mayRunBeforeSidecar(each));
   return index === -1 ? otherInitContainers.length : index;
 }
 

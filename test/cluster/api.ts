@@ -13,6 +13,8 @@ export interface ApiRequest {
   readonly body?: unknown;
   readonly contentType?: string;
   readonly accept?: string;
+  /** More of them, e.g. Impersonate-User. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Plain requests to the API server of KUBECONFIG, as its user. */
@@ -23,10 +25,10 @@ export class Api {
     this.#kubeConfig.loadFromDefault();
   }
 
-  async send(path: string, { method = 'GET', body, contentType, accept }: ApiRequest = {}): Promise<Answer> {
+  async send(path: string, { method = 'GET', body, contentType, accept, headers }: ApiRequest = {}): Promise<Answer> {
     const server = this.#kubeConfig.getCurrentCluster()?.server;
     if (server === undefined) throw new Error('the kubeconfig names no server');
-    const options = { method, headers: {} as Record<string, string> };
+    const options = { method, headers: { ...headers } as Record<string, string> };
     await this.#kubeConfig.applyToHTTPSOptions(options);
     if (body !== undefined) options.headers['content-type'] = contentType ?? 'application/json';
     options.headers['accept'] = accept ?? 'application/json';
