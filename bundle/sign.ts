@@ -103,9 +103,14 @@ function canonicalBytes(text: string | undefined): Buffer | undefined {
   return bytes.toString('base64url') === text ? bytes : undefined;
 }
 
-/** The bytes of `bundle.jws.gz`. The caller compares the length with MAX_BUNDLE_BYTES: beyond it, Ready=False, BundleTooLarge. */
+/** The bytes of `bundle.jws.gz`. Where `isBundleTooLarge` they are not to be published: Ready=False, BundleTooLarge. */
 export function signBundle(bundle: Bundle, signer: Signer): Buffer {
   return gzipSync(signCompact('postern-bundle', Buffer.from(JSON.stringify(bundle)), signer), { level: 9 });
+}
+
+/** No sidecar would take it. */
+export function isBundleTooLarge(bytes: Uint8Array): boolean {
+  return bytes.length > MAX_BUNDLE_BYTES || unpackBundle(bytes) === undefined;
 }
 
 /** The text of `keys.jws`; the signer holds a root key. */
