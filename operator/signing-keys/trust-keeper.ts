@@ -102,7 +102,7 @@ export class TrustKeeper {
         rotated = request;
       } else if (step.kind === 'promote') keys = promote(keys, nowMs);
       else if (step.kind === 'forget') keys = keys.filter((key) => key.id !== step.id);
-      this.#options.log.info({ secret: name, step: step.kind }, 'a key changes');
+      this.#options.log.info({ name, step: step.kind }, 'a key changes');
       secret = await this.#write(name, { ...stored, keys, rotated }, secret);
     }
   }
@@ -112,7 +112,7 @@ export class TrustKeeper {
     const secret = await client.find({ apiVersion: 'v1', kind: 'Secret', namespace, name });
     const known = this.#known.get(name);
     if (secret !== undefined || known === undefined) return secret;
-    log.error({ secret: name }, 'the Secret was deleted; it is written again as it was');
+    log.error({ name }, 'the Secret was deleted; it is written again as it was');
     return await this.#write(name, known, undefined);
   }
 
