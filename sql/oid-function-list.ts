@@ -4,7 +4,7 @@ import type { RegType } from './reg-types.ts';
 /**
  * What an OID must belong to. `relation` includes sequences and views; `wholeRelation` only those without hidden, masked or filtered parts;
  * `expressionRelation` a relation whose column names a foreign expression may pick by number: with hidden columns it counts as 0;
- * `ancestors` a relation of which all partition ancestors are visible too; `object` any catalog object the identity may see; `builtin` what
+ * `ancestors` a relation of which all partition ancestors are visible too, `partitionTree` all partitions below as well; `object` any catalog object the identity may see; `builtin` what
  * every database has; `none` nothing, so that the function gives NULL.
  */
 export type ObjectClass =
@@ -14,6 +14,7 @@ export type ObjectClass =
   | 'wholeRelation'
   | 'expressionRelation'
   | 'ancestors'
+  | 'partitionTree'
   /** Partitioned by columns that are visible and not masked. */
   | 'partitionedByVisible'
   | 'constraint'
@@ -80,6 +81,7 @@ export const OID_FUNCTIONS: Readonly<Record<string, Rules>> = {
   pg_relation_is_publishable: first(oid(0, 'relation', 'regclass'), 1),
   // Only where every ancestor is visible too; of others, as of relations without any, it gives no row.
   pg_partition_ancestors: first(oid(0, 'ancestors'), 1),
+  pg_partition_tree: first(oid(0, 'partitionTree', 'regclass'), 1),
   pg_relation_is_updatable: first(oid(0, 'relation', 'regclass'), 2),
   pg_column_is_updatable: first(oid(0, 'relation', 'regclass'), 3),
   pg_sequence_parameters: first(oid(0, 'relation'), 1),
@@ -106,6 +108,8 @@ export const OID_FUNCTIONS: Readonly<Record<string, Rules>> = {
   pg_indexes_size: first(NONE, 1),
   pg_total_relation_size: first(NONE, 1),
   pg_relation_size: first(NONE, 1, 2),
+  pg_database_size: first(NONE, 1),
+  pg_tablespace_size: first(NONE, 1),
 
   pg_statistics_obj_is_visible: first(NONE, 1),
 

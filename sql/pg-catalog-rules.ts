@@ -76,6 +76,13 @@ function isListedConstraint(oid: string, visible: VisibleObjects): string {
   return `(${oid} < ${BUILTIN} OR ${isAnyOf(oid, visible.constraintOids)})`;
 }
 
+/** Bounds are values of the key of the table above: they show where it is neither masked nor hidden, and no row filter parts the rows. */
+function isBoundVisible(visible: VisibleObjects): string {
+  const parent = `${isAnyOf('i.inhparent', visible.countableOids)} AND ${isVisible('partitionedByVisible', 'i.inhparent', visible)}`;
+  const ofVisibleKey = `EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE i.inhrelid = x.oid AND ${parent})`;
+  return `(${isVisible('wholeRelation', 'x.oid', visible)} OR (${isAnyOf('x.oid', visible.countableOids)} AND ${ofVisibleKey}))`;
+}
+
 function classColumns(visible: VisibleObjects): Readonly<Record<string, string>> {
   const countable = isAnyOf('x.oid', visible.countableOids);
   const builtin = `x.oid < ${BUILTIN}`;
@@ -97,7 +104,7 @@ function classColumns(visible: VisibleObjects): Readonly<Record<string, string>>
     relminmxid: ZERO_XID,
     relacl: blank('relacl'),
     reloptions: onlyWhere(builtin, 'reloptions', 'NULL'),
-    relpartbound: onlyWhere(isVisible('wholeRelation', 'x.oid', visible), 'relpartbound', 'NULL'),
+    relpartbound: onlyWhere(isBoundVisible(visible), 'relpartbound', 'NULL'),
   };
 }
 
@@ -186,7 +193,10 @@ export const PG_CATALOG_RULES: Readonly<Record<string, SystemRelationRule>> = {
   pg_inherits: filtered(
     (v) => `${isVisible('relationOrIndex', 'x.inhrelid', v)} AND ${isVisible('relationOrIndex', 'x.inhparent', v)}`,
   ),
-  pg_partitioned_table: filtered((v) => isVisible('wholeRelation', 'x.partrelid', v)),
+  pg_partitioned_table: filtered(
+    (v) =>
+      `(${isVisible('wholeRelation', 'x.partrelid', v)} OR ${isVisible('partitionedByVisible', 'x.partrelid', v)})`,
+  ),
   pg_sequence: filtered(isOwnRelation('seqrelid')),
   pg_type: filtered(
     (v) => isVisible('type', 'x.oid', v),

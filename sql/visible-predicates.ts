@@ -50,11 +50,10 @@ export function isVisible(objectClass: ObjectClass, oid: string, visible: Visibl
       );
     case 'expressionRelation':
       return or(isBuiltin(oid), isAnyOf(oid, visible.openRelationOids), temporary);
-    case 'ancestors': {
-      const shown = isVisible('relationOrIndex', 'a.r', visible);
-      const hidden = `EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(${oid}) AS p (r), LATERAL (SELECT p.r::pg_catalog.oid AS r OFFSET 0) AS a WHERE NOT ${shown})`;
-      return `(${isVisible('relationOrIndex', oid, visible)} AND NOT ${hidden})`;
-    }
+    case 'ancestors':
+      return `(${isVisible('relationOrIndex', oid, visible)} AND NOT ${hasHiddenMember('pg_partition_ancestors', oid, visible)})`;
+    case 'partitionTree':
+      return `(${isVisible('ancestors', oid, visible)} AND NOT ${hasHiddenMember('pg_partition_tree', oid, visible)})`;
     case 'wholeRelation':
       return or(isAnyOf(oid, visible.wholeRelationOids), temporary);
     case 'constraint':
@@ -111,6 +110,12 @@ export function isVisible(objectClass: ObjectClass, oid: string, visible: Visibl
 function isAmong(relationOid: string, attnum: string, keys: readonly number[]): string {
   const key = `(${relationOid}::pg_catalog.int8 OPERATOR(pg_catalog.*) 65536 OPERATOR(pg_catalog.+) ${attnum})`;
   return `${key} OPERATOR(pg_catalog.=) ANY ('{${keys.join(',')}}'::pg_catalog.int8[])`;
+}
+
+/** Whether one of the relations that the function gives for the OID, its first column, is hidden. */
+function hasHiddenMember(functionName: string, oid: string, visible: VisibleObjects): string {
+  const members = `pg_catalog.${functionName}(${oid}) AS p (r), LATERAL (SELECT p.r::pg_catalog.oid AS r OFFSET 0) AS a`;
+  return `EXISTS (SELECT FROM ${members} WHERE NOT ${isVisible('relationOrIndex', 'a.r', visible)})`;
 }
 
 /** Constraints that the snapshot does not list: NOT NULL of visible columns (since version 18), CHECK of visible domains. */
