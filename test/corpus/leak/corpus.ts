@@ -1,5 +1,6 @@
 /** The leak corpus: every payload shows a protected value without the gate. */
 import { CATALOGS } from './catalogs.ts';
+import { DEFINITIONS } from './definitions.ts';
 import { DIAGNOSTICS } from './diagnostics.ts';
 import { INFERENCE } from './inference.ts';
 import { CATALOG_FILTERS, NAMES } from './names.ts';
@@ -17,6 +18,7 @@ export const LEAK_CORPUS = [
   ...CATALOG_FILTERS,
   ...WRITES,
   ...PROCEDURAL,
+  ...DEFINITIONS,
   ...WIRE,
   ...PARSING,
 ];

@@ -127,9 +127,10 @@ async function judge({ steps }: Payload, { direct, gated, lastOid }: Ports): Pro
   return { kind: 'held', refused: isRefusedByGate(gatedAlpha), seen: gatedAlpha };
 }
 
-/** Without what differs from run to run: the OIDs of temporary tables, the process id of a notification. */
+/** Without what differs from run to run: OIDs and schemas of temporary tables, the process id of a notification. */
 function steady(seen: readonly string[], lastOid: number): readonly string[] {
   return seen.map((text) => {
+    if (text.startsWith('E ')) return text.replace(/\bpg_temp_\d+/g, 'pg_temp_N');
     if (text.startsWith('A ')) return text.replace(/^A .{0,16}c/, 'A c');
     if (!text.startsWith('T ')) return text;
     return text.replace(/ of (\d+) /g, (all, oid) => (Number(oid) > lastOid ? ' of (temporary) ' : all));
