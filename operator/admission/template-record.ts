@@ -1,6 +1,6 @@
 /**
- * The templates that were ever injected and may still run, kept in one ConfigMap of the operator's namespace. From it replicas of any release
- * know what the others inject, and it is the parameter of the ValidatingAdmissionPolicy `postern-injected-pods`.
+ * The templates that were injected and may still run, kept in one ConfigMap of the operator's namespace: from it replicas of any release know
+ * what the others inject. A pod that is in none of them gets no credentials.
  */
 import { asList, asMap, isMap, isSameJson, mapsOf, textOf } from './pod-json.ts';
 import type { SidecarTemplate } from './context.ts';
@@ -34,19 +34,9 @@ export function recordedTemplates(record: unknown): readonly SidecarTemplate[] {
   }
 }
 
-/** `data` of the ConfigMap: one value a line for the policy, and the templates whole for the operator. */
-export function recordData(
-  templates: readonly SidecarTemplate[],
-  rootKeys: readonly string[],
-): Readonly<Record<string, string>> {
-  const lines = (values: readonly string[]): string => [...new Set(values)].join('\n');
-  return {
-    images: lines(templates.map((template) => template.image)),
-    operatorUrls: lines(templates.map((template) => template.operatorUrl)),
-    collectorUrls: lines(templates.map((template) => template.collectorUrl)),
-    rootKeys: lines(rootKeys),
-    templates: JSON.stringify(templates),
-  };
+/** `data` of the ConfigMap. */
+export function recordData(templates: readonly SidecarTemplate[]): Readonly<Record<string, string>> {
+  return { templates: JSON.stringify(templates) };
 }
 
 /** Whether the ConfigMap must be written. */
