@@ -19,6 +19,11 @@ export interface Bundle {
   readonly manifests: { readonly connection?: ManifestJson; readonly policies: readonly ManifestJson[] };
   /** Names of the accounts in `agentNamespace` that may use the connection. */
   readonly serviceAccounts: readonly string[];
+  /**
+   * `schema.table` or `schema.*` of the connection's other policies. They grant nothing here, and still they govern: a view that reads
+   * such a table must not show it whole. Absent: none.
+   */
+  readonly governedTables?: readonly string[];
 }
 
 /** A bundle whose manifests are decoded. `connection` is absent in a withdrawal only. */
@@ -31,10 +36,14 @@ export interface OpenedBundle {
     readonly policies: readonly DatabaseAccessPolicy[];
   };
   readonly serviceAccounts: readonly string[];
+  /** The governed tables as a policy that matches nobody; `undefined`: there are none. */
+  readonly governing: DatabaseAccessPolicy | undefined;
 }
 
 const MAX_POLICIES = 10_000;
 const MAX_SERVICE_ACCOUNTS = 100_000;
+const MAX_GOVERNED_TABLES = 1_000_000;
+const GOVERNING_NAME = 'governed-by-others';
 
 /** Decodes a payload and its manifests; unknown fields beside them are ignored, unknown fields within a manifest are not. */
 export function openBundle(payload: string | Uint8Array): Read<OpenedBundle> {
@@ -56,6 +65,7 @@ export function openBundle(payload: string | Uint8Array): Read<OpenedBundle> {
         policies: manifests.list('policies', MAX_POLICIES, (value, path) => readPolicy(value, path, connection)),
       },
       serviceAccounts: reader.list('serviceAccounts', MAX_SERVICE_ACCOUNTS, readText),
+      governing: readGoverning(reader, connection),
     };
     if (opened.manifests.connection === undefined && !isWithdrawal(opened)) {
       throw new MalformedError(
@@ -97,6 +107,32 @@ function readPolicy(value: unknown, path: string, named: Bundle['connection']): 
     throw new MalformedError(path, `a policy of the connection ${named.namespace}/${named.name}`);
   }
   return resource;
+}
+
+function readGoverning(reader: JsonReader, named: Bundle['connection']): DatabaseAccessPolicy | undefined {
+  if (reader.raw('governedTables') === undefined) return undefined;
+  const tables = reader.list('governedTables', MAX_GOVERNED_TABLES, readText);
+  if (tables.length === 0) return undefined;
+  const policies = chunks(tables).map((names) => {
+    const manifest = {
+      apiVersion: API_VERSION,
+      kind: 'DatabaseAccessPolicy',
+      metadata: { namespace: named.namespace, name: GOVERNING_NAME },
+      spec: { connectionRef: { name: named.name }, tables: names.map((name) => ({ name })) },
+    };
+    return readPolicy(manifest, 'bundle.governedTables', named);
+  });
+  const [first] = policies;
+  if (first === undefined) return undefined;
+  return { ...first, spec: { ...first.spec, tables: policies.flatMap((policy) => policy.spec.tables) } };
+}
+
+/** As many as a policy may name. */
+function chunks(names: readonly string[]): readonly (readonly string[])[] {
+  const size = 1000;
+  return Array.from({ length: Math.ceil(names.length / size) }, (_, index) =>
+    names.slice(index * size, (index + 1) * size),
+  );
 }
 
 function firstProblem(decoded: Extract<ReturnType<typeof decodeResource>, { kind: 'invalid' }>): string {

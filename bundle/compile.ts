@@ -26,7 +26,8 @@ export function agentNamespaces(
 
 /**
  * The bundle of a connection for one namespace of agents. Accounts: those of `allowedWorkloads`; absent, those that the policies name; `[]`
- * is nobody. Policies: those that could match one of these accounts; where no account is left nothing is granted, which is a withdrawal.
+ * is nobody. Policies: those that could match one of these accounts, of all others only which tables they govern; where no account is left
+ * nothing is granted, which is a withdrawal.
  */
 export function compileBundle(
   connection: SourceConnection,
@@ -44,6 +45,8 @@ export function compileBundle(
     .map((account) => account.name);
   const accounts = [...new Set(serviceAccounts)].sort();
   const matching = own.filter((policy) => accounts.some((account) => couldMatch(policy, agentNamespace, account)));
+  const others = accounts.length === 0 ? [] : own.filter((policy) => !matching.includes(policy));
+  const governed = [...new Set(others.flatMap((policy) => policy.spec.tables.map((table) => table.name.text)))].sort();
   const jsonOf = new Map(policies.map((policy) => [policy.resource, policy.json]));
   return {
     apiVersion: API_VERSION,
@@ -55,6 +58,7 @@ export function compileBundle(
       policies: matching.map((policy) => bareManifest(jsonOf.get(policy) ?? {}, policy.namespace, policy.name)),
     },
     serviceAccounts: accounts,
+    ...(governed.length === 0 ? {} : { governedTables: governed }),
   };
 }
 

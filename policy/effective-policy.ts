@@ -29,7 +29,10 @@ export interface CompiledGuardrail {
 
 /** All that holds for one identity on one connection under one generation of the policies and one catalog snapshot. */
 export interface EffectivePolicy {
+  /** Differs whenever policies or catalog do: cursors and cached decisions of another one do not count. */
   readonly generation: number;
+  /** What records name: the generation of the signed bundle; absent: `generation`. */
+  readonly recordedGeneration?: number;
   readonly mode: 'Enforce' | 'Observe';
   readonly identity: Identity;
   readonly connection: { readonly namespace: string; readonly name: string; readonly database: string };

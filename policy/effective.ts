@@ -30,6 +30,8 @@ export interface EffectiveInput {
   readonly identity: Identity;
   readonly catalog: CatalogSnapshot;
   readonly generation: number;
+  /** Of the signed bundle; absent without a cluster. */
+  readonly recordedGeneration?: number;
 }
 
 /**
@@ -68,6 +70,7 @@ export function effectivePolicy(input: EffectiveInput): EffectiveResult {
   const limits = lowestLimits(matching);
   const policy: EffectivePolicy = {
     generation,
+    recordedGeneration: input.recordedGeneration ?? generation,
     mode: matching.some((each) => each.spec.mode === 'Enforce') ? 'Enforce' : 'Observe',
     identity,
     connection: { namespace: connection.namespace, name: connection.name, database: connection.spec.database },

@@ -129,7 +129,7 @@ function createLiveGate(options: ConnectionGateOptions): LiveGate {
     readCatalog: (world, known, signal) => loadCatalog(world.target, known, signal),
     events: {
       loaded: (generation, world) => {
-        const policies = world.policies.map(qualifiedName);
+        const policies = world.policies.filter((policy) => policy.spec.subjects.length > 0).map(qualifiedName);
         log.info({ ...about(options), generation, policies }, 'policies are in force');
         void metrics.then((loaded) => loaded.bundleLoaded(connection, generation, Date.now()));
         record('loaded', generation, policies);

@@ -379,7 +379,8 @@ export class Connection {
     }
     const id = randomUUID();
     this.#runtime.dependencies.reportFault(error, id);
-    this.#client.end(encodeDenial(denialFor('internal_error', { subject: id })));
+    if (this.#session?.isMidRow === true) this.#client.end();
+    else this.#client.end(encodeDenial(denialFor('internal_error', { subject: id })));
     this.#finish('XX000');
   }
 
@@ -470,6 +471,7 @@ function sessionEvent(
   sqlstate: string,
   policy: EffectivePolicy | undefined,
 ): Parameters<RecordQueue['add']>[0] {
-  const { policies, generation } = policy ?? { policies: [], generation: 0 };
+  const policies = policy?.policies ?? [];
+  const generation = policy?.recordedGeneration ?? policy?.generation ?? 0;
   return { phase: 'session', timeMs: Date.now(), session, reason, sqlstate, policies, generation };
 }

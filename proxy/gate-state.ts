@@ -256,7 +256,14 @@ export class LiveGate implements GateState {
     if (this.#isOutdated) return { kind: 'unavailable', denial: denialFor('policy_outdated'), ends: false };
     const { connection, policies } = world;
     const generation = this.#generation;
-    const result = effectivePolicy({ connection, policies, identity, catalog: catalog.snapshot, generation });
+    const result = effectivePolicy({
+      connection,
+      policies,
+      identity,
+      catalog: catalog.snapshot,
+      generation,
+      recordedGeneration: this.recordedGeneration,
+    });
     switch (result.kind) {
       case 'effective':
         for (const warning of result.warnings) this.#options.events.warned(formatProblem(warning));

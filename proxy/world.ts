@@ -89,7 +89,10 @@ export function worldOfBundle(bundle: OpenedBundle, grant: ConnectionGrant, unus
     world: {
       generation: bundle.generation,
       connection,
-      policies: policiesOfConnection(connection, policies),
+      policies: [
+        ...policiesOfConnection(connection, policies),
+        ...(bundle.governing === undefined ? [] : [bundle.governing]),
+      ],
       target: targetOf(connection, credentials, grant.tlsCa),
       maskKeySettings: maskKeySettings(maskKey ?? unusedMaskKey),
       warnings: [],

@@ -83,7 +83,7 @@ function planStatement(statement: StatementDecision, policy: EffectivePolicy, re
       command: facts.command,
       disposition: statement.disposition,
       policies: statement.policies,
-      generation: policy.generation,
+      generation: policy.recordedGeneration ?? policy.generation,
       reason: statement.reasons.join('; '),
       relations: facts.relations,
       masked: facts.masked,

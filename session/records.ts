@@ -54,7 +54,7 @@ export function recordDenied(
   },
 ): void {
   const { text, denial, statements } = refused;
-  const generation = policy?.generation ?? 0;
+  const generation = policy?.recordedGeneration ?? policy?.generation ?? 0;
   const record = (queryString: string, about: Omit<StatementAbout, 'generation' | 'rewritten'>): void => {
     state.events.push({
       phase: 'decision',

@@ -35,7 +35,8 @@ beforeAll(async () => {
   await admin.connect();
   await admin.query(`CREATE TABLE customers (id int PRIMARY KEY, name text, email text);
     INSERT INTO customers VALUES (1, 'Ann', 'ann@example.com');
-    GRANT SELECT ON customers TO pod_agent`);
+    CREATE VIEW all_customers AS SELECT * FROM customers;
+    GRANT SELECT ON customers, all_customers TO pod_agent`);
 });
 
 afterAll(async () => {
@@ -238,6 +239,30 @@ function tampered(packed: Uint8Array): Uint8Array {
   return gzipSync([header, Buffer.from(text).toString('base64url'), signature].join('.'));
 }
 
+test('a view that reads what the policies of others govern does not show it', async () => {
+  const support = policyJson('support', 'shop', { tables: [{ name: 'public.all_customers' }] });
+  const others = policyJson('others', 'shop', {
+    subjects: [{ serviceAccount: { namespace: 'elsewhere', name: 'bot' } }],
+    tables: [masked],
+  });
+  await fixture.deliver(bundleOf(fixture.connection(), [support, others], 1));
+  fixture.endpoint.grant(fixture.granted(1));
+  await fixture.start();
+  await fixture.pod?.firstReady();
+  const client = await fixture.agent();
+  await expect(client.query('SELECT * FROM all_customers')).rejects.toMatchObject({ code: '42501' });
+  await fixture.deliver(bundleOf(fixture.connection(), [support], 2));
+  await vi.waitFor(async () => {
+    expect((await client.query('SELECT email FROM all_customers')).rows).toEqual([{ email: 'ann@example.com' }]);
+  }, waitMs);
+  expect(
+    fixture.events.flatMap((event) => (event.phase === 'policy' ? [[event.generation, event.policies]] : [])),
+  ).toEqual([
+    [1, ['data/support']],
+    [2, ['data/support']],
+  ]);
+});
+
 describe('a running pod', () => {
   beforeEach(enforcing);
 
@@ -390,15 +415,17 @@ describe('a running pod', () => {
     expect(fixture.endpoint.lastReport('data/shop')?.refusal).toBe('UnknownKey');
   });
 
-  test('holds no secret in its log and its records, and its records name the pod', async () => {
+  test('holds no secret in its log and its records, and its records name the pod and the generation of the bundle', async () => {
     const client = await fixture.agent();
     await client.query(emails);
     const written = JSON.stringify(fixture.events) + fixture.logged.join('\n');
     for (const secret of ['first secret', TOKEN, Buffer.alloc(32, 7).toString('base64')]) {
       expect(written).not.toContain(secret);
     }
-    const decisions = fixture.events.flatMap((event) => (event.phase === 'decision' ? [event.session.podUid] : []));
-    expect(decisions).toEqual(['pod-uid-1']);
+    const decisions = fixture.events.flatMap((event) =>
+      event.phase === 'decision' ? [[event.session.podUid, event.about.generation, event.about.policies]] : [],
+    );
+    expect(decisions).toEqual([['pod-uid-1', 3, ['data/support']]]);
   });
 });
 

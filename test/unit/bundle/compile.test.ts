@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { openBundle } from '#bundle/bundle.ts';
 import { agentNamespaces, isSameBundle, sourceConnection, sourcePolicy } from '#bundle/compile.ts';
 import { bundleConfigMapLabels, bundleConfigMapName } from '#bundle/config-map.ts';
 import { isBundleTooLarge, signBundle, signerOf } from '#bundle/sign.ts';
@@ -71,6 +72,25 @@ describe('a bundle holds', () => {
         tls: { mode: 'Disable' },
         credentials: { secretRef: { name: 'shop-agent' } },
       },
+    });
+  });
+
+  test('the tables that policies of others govern, and nothing else of these', () => {
+    const policies = [
+      policyJson('own', 'shop', { tables: [{ name: 'public.a' }] }),
+      policyJson('far', 'shop', {
+        subjects: [farBot],
+        tables: [{ name: 'public.c', rowFilter: 'x = 1' }, { name: 'b.*' }],
+      }),
+      policyJson('nobody', 'shop', { subjects: [], tables: [{ name: 'public.c' }] }),
+    ];
+    const bundle = bundleOf(connectionJson('shop'), policies, 1);
+    expect(bundle.governedTables).toEqual(['b.*', 'public.c']);
+    expect(JSON.stringify(bundle)).not.toContain('far');
+    const opened = openBundle(JSON.stringify(bundle));
+    expect(opened.kind === 'read' ? opened.value.governing?.spec : undefined).toMatchObject({
+      subjects: [],
+      tables: [{ name: { text: 'b.*' } }, { name: { text: 'public.c' } }],
     });
   });
 
