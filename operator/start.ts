@@ -190,7 +190,6 @@ class Operator {
     this.#caches.onChange((kind, key, object) => this.#reconciling.changed(kind, key, object));
     this.#trust.onChange(() => {
       this.#certificate.begin();
-      this.#templateQueue.add('template');
       this.#leaderTasks.wake('caBundle');
       this.#reconciling.trustChanged();
     });
@@ -205,6 +204,7 @@ class Operator {
     this.#caches.start();
     this.#trust.start();
     this.#templates.start();
+    this.#templateQueue.add('template');
     this.#templateQueue.start();
     this.#elector.start();
   }
@@ -233,8 +233,7 @@ class Operator {
   #notJudging(): string | undefined {
     const trust = this.#trust.current();
     if (trust === undefined) return this.#trust.reason();
-    const roots = [...trust.rootKeys, ...trust.retiringRootKeys];
-    if (!this.#templates.isRecorded(roots)) return 'the template of the sidecar is not recorded yet';
+    if (!this.#templates.isRecorded()) return 'the template of the sidecar is not recorded yet';
     return this.#caches.notSynced();
   }
 
@@ -253,10 +252,8 @@ class Operator {
     });
   }
 
-  async #recordTemplate(): Promise<{ readonly requeueAfterMs?: number }> {
-    const trust = this.#trust.current();
-    if (trust === undefined) return {};
-    await this.#templates.ensure([...trust.rootKeys, ...trust.retiringRootKeys]);
+  async #recordTemplate(): Promise<{ readonly requeueAfterMs: number }> {
+    await this.#templates.ensure();
     return { requeueAfterMs: TEMPLATE_INTERVAL_MS };
   }
 

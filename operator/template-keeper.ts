@@ -1,6 +1,6 @@
 /**
- * Keeps the record of what is injected (operator/admission/template-record.ts) in its ConfigMap. A replica injects only once its own template and
- * the root keys stand there: the ValidatingAdmissionPolicy behind the webhook, and the other replicas, judge pods by it.
+ * Keeps the record of what is injected (operator/admission/template-record.ts) in its ConfigMap. A replica injects only once its own template
+ * stands there: the other replicas, of whatever release, judge pods by it.
  */
 import { isConflict } from '#kubernetes/api-error.ts';
 import type { ClusterClient } from '#kubernetes/cluster-client.ts';
@@ -55,21 +55,21 @@ export class TemplateKeeper {
     return recordedTemplates(this.#data()).filter((template) => templateHash(template) !== this.#hash);
   }
 
-  /** Whether our template and exactly these root keys stand in the record. */
-  isRecorded(rootKeys: readonly string[]): boolean {
-    return this.#fits(this.#data(), rootKeys);
+  /** Whether our template stands in the record. */
+  isRecorded(): boolean {
+    return this.#holdsOurs(this.#data());
   }
 
-  /** Writes what is missing. Throws where it cannot; a conflict with another replica is tried again. */
-  async ensure(rootKeys: readonly string[]): Promise<void> {
+  /** Writes it where it is missing. Throws where it cannot; a conflict with another replica is tried again. */
+  async ensure(): Promise<void> {
     const { client, namespace, template, log } = this.#options;
     const reference = { apiVersion: 'v1', kind: 'ConfigMap', namespace, name: TEMPLATE_RECORD_NAME };
     for (let attempt = 1; ; attempt++) {
       const present = await client.find(reference);
       const before = present?.['data'];
       // Replicas of two releases must not write against each other: what is there in another order is there.
-      if (this.#fits(before, rootKeys)) return;
-      const data = recordData(withTemplate(before, template), rootKeys);
+      if (this.#holdsOurs(before)) return;
+      const data = recordData(withTemplate(before, template));
       try {
         if (present === undefined) await client.create(newRecord(namespace, data));
         else await client.replace({ ...present, data });
@@ -85,12 +85,8 @@ export class TemplateKeeper {
     return this.#reflector.get(`${this.#options.namespace}/${TEMPLATE_RECORD_NAME}`)?.['data'];
   }
 
-  #fits(data: unknown, rootKeys: readonly string[]): boolean {
-    const templates = recordedTemplates(data);
-    if (!templates.some((template) => templateHash(template) === this.#hash)) return false;
-    const wanted = recordData(templates, rootKeys);
-    const present = data as Readonly<Record<string, unknown>>;
-    return Object.entries(wanted).every(([field, text]) => field === 'templates' || present[field] === text);
+  #holdsOurs(data: unknown): boolean {
+    return recordedTemplates(data).some((template) => templateHash(template) === this.#hash);
   }
 }
 
