@@ -90,6 +90,11 @@ export class Session {
     return this.#client.pendingBytes;
   }
 
+  /** A row of the server stands half written to the client: whatever is sent now is read as its value. */
+  get isMidRow(): boolean {
+    return this.#server.remaining > 0;
+  }
+
   /** Transaction status of the last ReadyForQuery, and nothing outstanding. */
   get isQuiet(): boolean {
     return this.#state.queue.length === 0 && this.#state.status === 0x49;
@@ -216,8 +221,8 @@ export class Session {
     const { end } = this.#state;
     if (end?.kind !== 'failed' || this.#finished) return;
     this.#finished = true;
-    // A row stands half written: an error would be read as its value. The connection just closes.
-    if (this.#server.remaining > 0) return;
+    // The connection just closes.
+    if (this.isMidRow) return;
     this.#state.toClient.push(encodeGateError(end.error));
   }
   #finished = false;

@@ -183,6 +183,8 @@ export interface ProtocolGateOptions {
   /** Decides later, as a worker does. */
   readonly asynchronous?: boolean;
   readonly settings?: ReadonlyMap<string, string>;
+  /** Hears of faults of the gate; by default they are thrown. */
+  readonly reportFault?: (error: unknown) => void;
 }
 
 export async function startProtocolGate(options: ProtocolGateOptions): Promise<ProtocolGate> {
@@ -234,7 +236,8 @@ export async function startProtocolGate(options: ProtocolGateOptions): Promise<P
       observer: SILENT_OBSERVER,
       checkToken: CHECK_TOKEN,
       reportFault: (error) => {
-        throw error;
+        if (options.reportFault === undefined) throw error;
+        options.reportFault(error);
       },
     },
     {

@@ -33,6 +33,49 @@ afterAll(async () => {
   await gate.close();
 });
 
+describe('a fault of the gate', () => {
+  const FAULTY = {
+    when: /faulty/,
+    get accepted(): undefined {
+      throw new Error('a fault of the decision');
+    },
+  };
+
+  /** Sends the faulty statement once that many bytes of the answer to the first one have come; gives all of the answer's end. */
+  async function answerAround(
+    first: string,
+  ): Promise<{ readonly summaries: string[]; readonly tail: string; readonly faults: number }> {
+    const faults: unknown[] = [];
+    const faulty = await startProtocolGate({ target, rules: [FAULTY], reportFault: (error) => faults.push(error) });
+    const session = await RawSession.open(faulty.port);
+    let tail = Buffer.alloc(0);
+    session.socket.on('data', (chunk: Buffer) => {
+      tail = Buffer.concat([tail, chunk]).subarray(-100);
+    });
+    session.send(encodeQuery(first));
+    await session.wait(() => session.messages.length > 0);
+    session.socket.pause();
+    await sleep(100);
+    session.send(encodeQuery('SELECT faulty'));
+    await expect.poll(() => faults.length, { timeout: 5_000 }).toBe(1);
+    session.socket.resume();
+    const summaries = await session.wait(() => session.isClosed);
+    await faulty.close();
+    return { summaries, tail: tail.toString('latin1'), faults: faults.length };
+  }
+
+  test('in the middle of a row closes the connection and adds nothing to the row', async () => {
+    const { summaries, tail } = await answerAround("SELECT repeat('x', 50000000)");
+    expect(summaries).toEqual(['T']);
+    expect(tail).toBe('x'.repeat(100));
+  });
+
+  test('between messages is told with its number', async () => {
+    const { summaries } = await answerAround('SELECT 1');
+    expect(summaries.at(-1)).toBe('E XX000');
+  });
+});
+
 /** A client that reads in bursts: hash of all bytes up to ReadyForQuery. */
 async function readSlowly(port: number): Promise<string> {
   const session = await RawSession.open(port);
