@@ -50,7 +50,9 @@ export class IssuedCertificate implements CertificateSource {
   readonly #options: IssuedCertificateOptions;
   readonly #listeners = new Set<(certificate: ServedCertificate) => void>();
   readonly #timer: NodeJS.Timeout;
-  #current: (ServedCertificate & { readonly issuerPem: string; readonly renewAtMs: number }) | undefined;
+  #current:
+    | (ServedCertificate & { readonly issuerPem: string; readonly notBeforeMs: number; readonly renewAtMs: number })
+    | undefined;
   #issuing: Promise<void> = Promise.resolve();
 
   constructor(options: IssuedCertificateOptions) {
@@ -78,8 +80,9 @@ export class IssuedCertificate implements CertificateSource {
     const nowMs = now();
     if (issuer === undefined) return;
     const current = this.#current;
-    // A clock that went back far makes a certificate invalid too: one that is not valid yet is issued anew.
-    if (current !== undefined && current.issuerPem === issuer.certificatePem && nowMs < current.renewAtMs) return;
+    // After a clock went back far a certificate is not valid yet.
+    const valid = current !== undefined && nowMs >= current.notBeforeMs && nowMs < current.renewAtMs;
+    if (valid && current.issuerPem === issuer.certificatePem) return;
     try {
       // Loaded here, so that an operator with certificates from outside does without it.
       const { issueLeaf } = await import('./authority.ts');

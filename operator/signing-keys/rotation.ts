@@ -16,6 +16,8 @@ export interface KeyGeneration {
 }
 
 export interface RotationRules {
+  /** A current key that is older is good for nothing: the next one takes over without waiting. */
+  readonly lifetimeMs: number;
   /** A current key that is older is replaced. */
   readonly maxAgeMs: number;
   /** How long the next key is known before it takes over. */
@@ -48,7 +50,7 @@ export function nextRotationStep(
     waits.push(ageLeft);
   } else {
     const overlapLeft = next.phaseSinceMs + rules.overlapMs - nowMs;
-    if (overlapLeft <= 0) return { kind: 'promote' };
+    if (overlapLeft <= 0 || nowMs >= current.createdAtMs + rules.lifetimeMs) return { kind: 'promote' };
     waits.push(overlapLeft);
   }
   for (const key of keys) {

@@ -8,7 +8,7 @@ import { keyIdOf, publicKeyText, signerOf, signKeySet } from '#bundle/sign.ts';
 import type { ClusterClient } from '#kubernetes/cluster-client.ts';
 import type { Log } from '#kubernetes/log.ts';
 import type { KubernetesObject } from '#kubernetes/object.ts';
-import { createAuthority } from '../certificates/authority.ts';
+import { AUTHORITY_LIFETIME_MS, createAuthority } from '../certificates/authority.ts';
 import { nextRotationStep, promote, type RotationRules } from './rotation.ts';
 import {
   AUTHORITY_SECRET,
@@ -46,12 +46,18 @@ const DAY_MS = 24 * 3_600_000;
 
 /** `overlapMs`: how long a new key is known before it is used; pods must have got the key set by then. */
 export function trustRules(overlapMs: number): TrustRules {
+  const forever = Number.POSITIVE_INFINITY;
   return {
     // Pods carry root keys for as long as they run: only who asks gets a new one.
-    root: { maxAgeMs: Number.POSITIVE_INFINITY, overlapMs, keepPreviousMs: 365 * DAY_MS },
-    signing: { maxAgeMs: 90 * DAY_MS, overlapMs, keepPreviousMs: DAY_MS },
+    root: { lifetimeMs: forever, maxAgeMs: forever, overlapMs, keepPreviousMs: 365 * DAY_MS },
+    signing: { lifetimeMs: forever, maxAgeMs: 90 * DAY_MS, overlapMs, keepPreviousMs: DAY_MS },
     // Two thirds of its lifetime; the certificates that a previous one issued live for a week at most.
-    authority: { maxAgeMs: 240 * DAY_MS, overlapMs, keepPreviousMs: 7 * DAY_MS },
+    authority: {
+      lifetimeMs: AUTHORITY_LIFETIME_MS - DAY_MS,
+      maxAgeMs: 240 * DAY_MS,
+      overlapMs,
+      keepPreviousMs: 7 * DAY_MS,
+    },
   };
 }
 
