@@ -13,7 +13,8 @@ interface Change {
 
 /** A good pod in a namespace that Pod Security does not watch over, changed in one thing. */
 function pod({ spec, container, labels, annotations, namespace = LAB }: Change): KubernetesObject {
-  const good = agentPod({ name: 'unsafe', namespace });
+  const serviceAccount = namespace === DATA ? 'default' : 'support-bot';
+  const good = agentPod({ name: 'unsafe', namespace, serviceAccount });
   return {
     ...good,
     metadata: {

@@ -145,6 +145,8 @@ export async function helmInstall(...values: readonly string[]): Promise<string>
     '--namespace',
     SYSTEM,
     '--create-namespace',
+    // The CRDs may be there from a run of test:cluster.
+    '--take-ownership',
     '--wait',
     '--timeout=3m',
     ...[
