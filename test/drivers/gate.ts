@@ -22,9 +22,9 @@ export interface DriverGate {
 }
 
 /** Starts both; with pgbench's program, its tables are made too. Rejects with the gate's log where it does not become ready. */
-export async function startDriverGate(pgbench: string | undefined): Promise<DriverGate> {
+export async function startDriverGate(version: 18 | 15, pgbench: string | undefined): Promise<DriverGate> {
   const folder = await mkdtemp(join(tmpdir(), 'postern-drivers-'));
-  const server = await startPostgres();
+  const server = await startPostgres({ version });
   try {
     await loadDatabase(server, pgbench);
     await writeManifests(folder, server);

@@ -1,8 +1,11 @@
 /**
- * `npm run test:drivers [NAME]...`: real drivers against a real gate. Each driver is one program that prints `ok NAME` or
- * `not ok NAME: why`, a line a check, and `done` at its end; here they are started one after another and counted.
+ * `npm run test:drivers -- [--version 18|15] [NAME]...`: real drivers against a real gate. Each driver is one program that prints `ok NAME`
+ * or `not ok NAME: why`, a line a check, and `done` at its end; here they are started one after another and counted. Without a version: all
+ * of them on PostgreSQL 18, and those that start quickly on 15 as well, where that is installed.
  */
 import { spawn } from 'node:child_process';
+import { parseArgs } from 'node:util';
+import { isPostgresInstalled } from '#test/postgres.ts';
 import { type DriverGate, startDriverGate } from './gate.ts';
 import {
   goToolchain,
@@ -20,6 +23,8 @@ const DRIVER_TIMEOUT_MS = 3 * 60_000;
 interface Driver {
   readonly name: string;
   readonly toolchain: () => Promise<Toolchain>;
+  /** Run on 15 too where no version is named. */
+  readonly isQuick?: boolean;
 }
 
 interface Outcome {
@@ -29,12 +34,12 @@ interface Outcome {
 }
 
 const DRIVERS: readonly Driver[] = [
-  { name: 'psql', toolchain: async () => withProgram('psql', postgresProgram('psql')) },
+  { name: 'psql', toolchain: async () => withProgram('psql', postgresProgram('psql')), isQuick: true },
   { name: 'pgbench', toolchain: async () => withProgram('pgbench', postgresProgram('pgbench')) },
-  { name: 'node-postgres', toolchain: async () => nodeProgram('node-postgres') },
-  { name: 'postgres.js', toolchain: async () => nodeProgram('postgres-js') },
-  { name: 'psycopg', toolchain: () => pythonProgram('psycopg_check.py') },
-  { name: 'asyncpg', toolchain: () => pythonProgram('asyncpg_check.py') },
+  { name: 'node-postgres', toolchain: async () => nodeProgram('node-postgres'), isQuick: true },
+  { name: 'postgres.js', toolchain: async () => nodeProgram('postgres-js'), isQuick: true },
+  { name: 'psycopg', toolchain: () => pythonProgram('psycopg_check.py'), isQuick: true },
+  { name: 'asyncpg', toolchain: () => pythonProgram('asyncpg_check.py'), isQuick: true },
   { name: 'sqlalchemy', toolchain: () => pythonProgram('sqlalchemy_check.py') },
   { name: 'pgx', toolchain: goToolchain },
   { name: 'jdbc', toolchain: javaToolchain },
@@ -100,17 +105,39 @@ async function runProgram(
   return { lines: lines.filter((line) => line !== ''), exit };
 }
 
-const wanted = process.argv.slice(2);
-const selected = DRIVERS.filter((driver) => wanted.length === 0 || wanted.includes(driver.name));
-await installPostgresPrograms();
-const pgbench = postgresProgram('pgbench');
-const gate = await startDriverGate(pgbench.kind === 'ready' ? pgbench.command[0] : undefined);
-const outcomes = new Map<string, Outcome>();
-try {
-  for (const driver of selected) outcomes.set(driver.name, await runDriver(driver, gate));
-} finally {
-  await gate.stop();
+type Version = 18 | 15;
+
+const { values, positionals: wanted } = parseArgs({
+  options: { version: { type: 'string' } },
+  allowPositionals: true,
+});
+const versions: readonly Version[] =
+  values.version === '15' ? [15] : values.version === '18' || !isPostgresInstalled(15) ? [18] : [18, 15];
+
+function driversFor(version: Version): readonly Driver[] {
+  const named = DRIVERS.filter((driver) => wanted.length === 0 || wanted.includes(driver.name));
+  const isSecond = version === 15 && versions.length > 1;
+  return isSecond ? named.filter((driver) => driver.isQuick === true || wanted.length > 0) : named;
 }
+
+const outcomes = new Map<string, Outcome>();
+
+async function runOn(version: Version): Promise<void> {
+  const pgbench = postgresProgram('pgbench');
+  const gate = await startDriverGate(version, pgbench.kind === 'ready' ? pgbench.command[0] : undefined);
+  try {
+    for (const driver of driversFor(version)) {
+      console.log(`== ${driver.name} on PostgreSQL ${version}`);
+      outcomes.set(`${driver.name} on ${version}`, await runDriver(driver, gate));
+    }
+  } finally {
+    await gate.stop();
+  }
+}
+
+await installPostgresPrograms();
+for (const version of versions) await runOn(version);
+if (values.version === undefined && versions.length === 1) console.log('not run on 15: postgresql-15 is not installed');
 console.log('');
 for (const [name, { passed, failed, notRun }] of outcomes) {
   console.log(notRun === undefined ? `${name}: ${passed} passed, ${failed} failed` : `not run: ${name}: ${notRun}`);

@@ -4,6 +4,63 @@ import { check, DENIAL, done, equal, errorOf } from './checks.ts';
 
 const pool = new pg.Pool({ max: 2 });
 
+/** What pg asks of a query of one's own, as pg-copy-streams makes them. */
+class Copy {
+  readonly #text: string;
+  readonly #input: readonly Buffer[];
+  readonly #received: Buffer[] = [];
+  #settle: { readonly resolve: (data: string) => void; readonly reject: (error: Error) => void } | undefined;
+  #error: Error | undefined;
+  readonly result: Promise<string>;
+
+  constructor(text: string, input: readonly string[] = []) {
+    this.#text = text;
+    this.#input = input.map((chunk) => Buffer.from(chunk));
+    this.result = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+  }
+
+  submit(connection: pg.Connection): void {
+    connection.query(this.#text);
+  }
+
+  handleCopyInResponse(connection: CopyConnection): void {
+    for (const chunk of this.#input) connection.sendCopyFromChunk(chunk);
+    connection.endCopyFrom();
+  }
+
+  handleCopyData({ chunk }: { readonly chunk: Buffer }): void {
+    this.#received.push(Buffer.from(chunk));
+  }
+
+  handleError(error: Error): void {
+    this.#error = error;
+    this.#settle?.reject(error);
+  }
+
+  handleReadyForQuery(): void {
+    if (this.#error === undefined) this.#settle?.resolve(Buffer.concat(this.#received).toString('utf8'));
+  }
+
+  handleCommandComplete(): void {}
+  handleRowDescription(): void {}
+  handleDataRow(): void {}
+  handlePortalSuspended(): void {}
+  handleEmptyQuery(): void {}
+}
+
+interface CopyConnection {
+  sendCopyFromChunk(chunk: Buffer): void;
+  endCopyFrom(): void;
+}
+
+async function copy(client: pg.PoolClient, text: string, input?: readonly string[]): Promise<string> {
+  const query = new Copy(text, input);
+  client.query(query);
+  return query.result;
+}
+
 await check('parameters: text, number, array, null, date', async () => {
   const text = 'SELECT $1::text AS t, $2::int AS n, $3::int[] AS a, $4::text AS z, $5::date::text AS d';
   const { rows } = await pool.query(text, ['x', 7, [1, 2], null, '2026-01-31']);
@@ -105,6 +162,20 @@ await check('DBHub: options at start-up, tables and columns', async () => {
   const error = await errorOf(client.query("INSERT INTO driver_items (driver, n) VALUES ('pg', 9)"));
   equal(error.code, '25006');
   await client.end();
+});
+
+await check('COPY in and out, of a masked table too, a denial, and the session lives', async () => {
+  const client = await pool.connect();
+  const rows = ['pg-copy\t1\n', 'pg-copy\t2\npg-co', 'py\t3\n'];
+  equal(await copy(client, 'COPY driver_items (driver, n) FROM STDIN', rows), '');
+  const mine = "SELECT driver, n FROM driver_items WHERE driver = 'pg-copy' ORDER BY n";
+  equal(await copy(client, `COPY (${mine}) TO STDOUT (FORMAT csv)`), 'pg-copy,1\npg-copy,2\npg-copy,3\n');
+  equal(await copy(client, 'COPY (SELECT email FROM customers WHERE id = 2) TO STDOUT'), 'o***@example.net\n');
+  equal((await copy(client, 'COPY customers TO STDOUT')).includes('o***@example.net'), true);
+  equal(await errorOf(copy(client, 'COPY payroll TO STDOUT')), { code: '42501', message: DENIAL });
+  equal((await errorOf(copy(client, 'COPY driver_items (driver, n) FROM STDIN', ['pg-copy\tx\n']))).code, '22P02');
+  equal((await client.query("SELECT count(*)::int AS n FROM driver_items WHERE driver = 'pg-copy'")).rows, [{ n: 3 }]);
+  client.release();
 });
 
 await check('many queries at once over a pool', async () => {
