@@ -18,8 +18,12 @@ const secretPaths = ['password', 'token', 'maskKey', 'secret', 'authorization'].
 /** A log that says nothing. */
 export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} };
 
-/** Opens the log on stderr. */
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
+type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Opens the log on stderr. Lines below POSTERN_LOG_LEVEL, as the chart and the injector set it, are left out; default info. */
 export function openLog(): Log {
+  const level = LOG_LEVELS.find((known) => known === process.env['POSTERN_LOG_LEVEL']) ?? 'info';
   const waiting: { readonly level: Level; readonly fields: object; readonly message: string }[] = [];
   let logger: Logger | undefined;
   const write = (level: Level, fields: object, message: string): void => {
@@ -27,7 +31,7 @@ export function openLog(): Log {
     else logger[level]({ ...fields, time: new Date().toISOString() }, message);
   };
   setImmediate(() => {
-    void openPino().then((opened) => {
+    void openPino(level).then((opened) => {
       logger = opened;
       for (const { level, fields, message } of waiting.splice(0)) opened[level](fields, message);
     });
@@ -39,10 +43,11 @@ export function openLog(): Log {
   };
 }
 
-async function openPino(): Promise<Logger> {
+async function openPino(level: LogLevel): Promise<Logger> {
   const { destination, pino } = await import('./load-pino.ts');
   return pino(
     {
+      level,
       base: { program: 'postern' },
       timestamp: false,
       formatters: { level: (label) => ({ level: label }) },
