@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { bundleConfigMapName } from '#bundle/config-map.ts';
 import { type Ran, run, succeed } from '../cluster/programs.ts';
-import { Agent, agentPod, SUPPORT_BOT } from './agent.ts';
+import { Agent, agentPod, SAFE, SUPPORT_BOT } from './agent.ts';
 import {
   AGENTS,
   apply,
@@ -144,11 +144,8 @@ describe('an account with the stock edit role tries for the password', () => {
     ['targets the sidecar', { targetContainerName: 'postern-proxy' }],
     ['mounts its token', { volumeMounts: [{ name: 'postern-token', mountPath: '/t' }] }],
   ])('it cannot add an ephemeral container that %s', async (_, fields) => {
-    const patch = {
-      spec: {
-        ephemeralContainers: [{ name: 'debug', image: 'localhost/postgres:15', command: ['sleep', '60'], ...fields }],
-      },
-    };
+    const debug = { name: 'debug', image: POSTGRES_IMAGE, command: ['sleep', '60'], securityContext: SAFE };
+    const patch = { spec: { ephemeralContainers: [{ ...debug, ...fields }] } };
     const patching = [
       ...['patch', 'pod', 'agent', '--namespace', AGENTS, '--subresource=ephemeralcontainers'],
       `--patch=${JSON.stringify(patch)}`,

@@ -13,7 +13,7 @@ export interface AgentOptions {
 }
 
 /** Passes Pod Security's level `restricted`, as most agents' pods should. */
-const SAFE = {
+export const SAFE = {
   runAsNonRoot: true,
   runAsUser: 10001,
   allowPrivilegeEscalation: false,
