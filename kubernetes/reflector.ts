@@ -34,8 +34,11 @@ export interface ReflectorOptions {
   readonly path: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
-  /** An object was added, changed or (undefined) is gone. Also called for each object found by the first list. Must not throw. */
-  readonly onChange: (key: string, object: KubernetesObject | undefined) => void;
+  /**
+   * An object was added, changed or (undefined) is gone; `before` is as it was known. Also called for each object found by the first list. Must
+   * not throw.
+   */
+  readonly onChange: (key: string, object: KubernetesObject | undefined, before: KubernetesObject | undefined) => void;
   /** Cuts away what need not be kept. */
   readonly transform?: (object: KubernetesObject) => KubernetesObject;
   readonly metrics?: ReflectorMetrics;
@@ -214,20 +217,22 @@ export class Reflector {
   }
 
   #put(key: string, object: KubernetesObject): void {
-    const known = this.#store.get(key)?.metadata.resourceVersion;
+    const before = this.#store.get(key);
+    const known = before?.metadata.resourceVersion;
     if (known !== undefined && known === object.metadata.resourceVersion) return;
     const kept = this.#options.transform === undefined ? object : this.#options.transform(object);
     this.#store.set(key, kept);
-    this.#notify(key, kept);
+    this.#notify(key, kept, before);
   }
 
   #remove(key: string): void {
-    if (this.#store.delete(key)) this.#notify(key, undefined);
+    const before = this.#store.get(key);
+    if (this.#store.delete(key)) this.#notify(key, undefined, before);
   }
 
-  #notify(key: string, object: KubernetesObject | undefined): void {
+  #notify(key: string, object: KubernetesObject | undefined, before: KubernetesObject | undefined): void {
     try {
-      this.#options.onChange(key, object);
+      this.#options.onChange(key, object, before);
     } catch (error) {
       const { path, log } = this.#options;
       log.error({ path, key, error: error instanceof Error ? error.message : 'unknown error' }, 'a handler threw');

@@ -20,7 +20,16 @@ export type CacheKind =
   | 'MutatingWebhookConfiguration'
   | 'ValidatingWebhookConfiguration';
 
-export type CacheListener = (kind: CacheKind, key: string, object: KubernetesObject | undefined) => void;
+/** An object was added, changed or (undefined) is gone; `before` is as it was known. */
+export interface CacheChange {
+  readonly kind: CacheKind;
+  /** `namespace/name`. */
+  readonly key: string;
+  readonly object: KubernetesObject | undefined;
+  readonly before: KubernetesObject | undefined;
+}
+
+export type CacheListener = (change: CacheChange) => void;
 
 export interface CachesOptions {
   readonly client: ClusterClient;
@@ -53,8 +62,8 @@ export class Caches {
         path: collectionPath({ apiVersion, kind, ...(namespace === undefined ? {} : { namespace }) }),
         ...(labelSelector === undefined ? {} : { labelSelector }),
         transform: transform ?? dropManagedFields,
-        onChange: (key, object) => {
-          for (const listener of this.#listeners) listener(kind, key, object);
+        onChange: (key, object, before) => {
+          for (const listener of this.#listeners) listener({ kind, key, object, before });
         },
         log: options.log,
         ...(options.metrics === undefined ? {} : { metrics: options.metrics }),

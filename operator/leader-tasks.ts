@@ -49,7 +49,7 @@ export class LeaderTasks {
         options.log.error({ task: key, error: message }, 'a task of the leader failed; it is tried again');
       },
     });
-    options.caches.onChange((kind) => {
+    options.caches.onChange(({ kind }) => {
       if (kind === 'MutatingWebhookConfiguration' || kind === 'ValidatingWebhookConfiguration') this.wake('caBundle');
     });
   }
