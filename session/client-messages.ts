@@ -16,6 +16,7 @@ import { denyExtended, denyQuery, forgetUnnamed, missing } from './denials.ts';
 import { bindPortal, executePortal, parseStatement, portalOutdated, renewStatement } from './extended-query.ts';
 import { applyEffects, forwardText, type FrameView, rateDenial, withinRate } from './forward.ts';
 import { recordAllowed } from './records.ts';
+import { denyBind, sentinelDenial } from './sentinel-values.ts';
 import { endTransaction } from './session-names.ts';
 import { changePortal, changeStatement, expectReply, type SentText, type SessionState } from './session-state.ts';
 
@@ -127,7 +128,10 @@ function onBind(state: SessionState, frame: FrameView): boolean {
   }
   const renewed = renewStatement(state, statement);
   if (renewed !== 'current') return renewed === 'denied';
-  bindPortal(state, statement, decodeBind(buffer, start, end), frame);
+  const bind = decodeBind(buffer, start, end);
+  const denial = sentinelDenial(statement.sent, bind);
+  if (denial !== undefined) denyBind(state, statement.sent, denial);
+  else bindPortal(state, statement, bind, frame);
   return true;
 }
 

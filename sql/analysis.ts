@@ -46,6 +46,15 @@ export interface AddedCheck {
   readonly message: string;
 }
 
+/** A parameter that is written to a masked column: a value that stands there in the place of a masked one must not be written back. */
+export interface SentinelParameter {
+  /** 1 is $1. */
+  readonly parameter: number;
+  readonly texts: readonly string[];
+  /** `schema.table.column`, as a message shows it. */
+  readonly column: string;
+}
+
 /** How the result differs on the wire from what the agent asked for. */
 export interface ResultShape {
   /** Trailing columns added by the gate (write checks): stripped from RowDescription and DataRow. */
@@ -70,6 +79,8 @@ export interface AcceptedStatement {
   /** Touches a governed relation: server errors lose DETAIL and values. */
   readonly governed: boolean;
   readonly copy?: 'in' | 'out';
+  /** To be compared with the values of each Bind. */
+  readonly sentinels?: readonly SentinelParameter[];
   /** PREPARE only: what holds for each EXECUTE of it. */
   readonly executed?: { readonly checks: readonly AddedCheck[]; readonly shape: ResultShape };
 }

@@ -15,7 +15,7 @@ import type { CatalogSnapshot } from './catalog.ts';
 import { commandTag } from './command-tags.ts';
 import type { Facts } from './facts.ts';
 import { parseSql, type ParsedStatement, type Tree } from './parser.ts';
-import { RefusalError, type Refusal } from './refusal.ts';
+import { refuse, RefusalError, type Refusal } from './refusal.ts';
 import { refuseReservedNames } from './reserved-names.ts';
 import { namesAfter } from './session-effects.ts';
 import { blankComments, sourceText, type SourceText } from './source-text.ts';
@@ -68,6 +68,7 @@ function newContext(input: AnalysisInput, source: SourceText, command: string, s
     deferred: [],
     effects: [],
     checks: [],
+    sentinels: [],
     masked: new Set(),
     rowFilters: new Set(),
     readRelationOids: new Set(),
@@ -187,6 +188,7 @@ function accept(context: Context, pieces: readonly TextPiece[]): AcceptedStateme
     shape: isPrepared ? { strippedColumns: 0, hidesRows: false } : shape,
     ...(isPrepared ? { executed: { checks: context.checks, shape } } : {}),
     governed: context.governed,
+    ...(context.sentinels.length === 0 ? {} : { sentinels: context.sentinels }),
     ...(context.copy === undefined ? {} : { copy: context.copy }),
   };
 }
@@ -215,11 +217,22 @@ function whole(error: unknown): TextAnalysis {
   return { statements: [{ ...refusalOf(error), facts: NO_FACTS }], pieces: undefined, sensitiveLiterals: undefined };
 }
 
+/**
+ * Each statement costs the session's loop some 50 µs again for its plan and its records, wherever it was analysed (measured: 8,000 held it for
+ * 0.4 s).
+ */
+const MAX_STATEMENTS = 500;
+
 /** Decides a whole text: every statement is walked; one refused statement refuses them all. Never throws on bad input. */
 export function analyzeText(input: AnalysisInput): TextAnalysis {
   try {
     const source = sourceText(blankComments(input.text));
-    return analyzeParsed(parseSql(source.text), source, input);
+    const parsed = parseSql(source.text);
+    if (parsed.length > MAX_STATEMENTS) {
+      const subject = `${parsed.length} statements in one text`;
+      refuse('too_complex', { subject, advice: `send at most ${MAX_STATEMENTS} at once` });
+    }
+    return analyzeParsed(parsed, source, input);
   } catch (error) {
     return whole(error);
   }

@@ -2,7 +2,7 @@
  * What the walk over one statement gathers: text edits with the matching change of the tree, facts, effects, checks.
  * Everything here belongs to one call of analyzeText; nothing outlives it.
  */
-import type { AddedCheck, AnalysisInput, SessionEffect } from './analysis.ts';
+import type { AddedCheck, SentinelParameter, AnalysisInput, SessionEffect } from './analysis.ts';
 import type { StatementFacts } from './facts.ts';
 import type { Tree } from './parser.ts';
 import type { SourceText } from './source-text.ts';
@@ -37,6 +37,7 @@ export interface Context {
   readonly deferred: (() => void)[];
   readonly effects: SessionEffect[];
   readonly checks: AddedCheck[];
+  readonly sentinels: SentinelParameter[];
   readonly masked: Set<string>;
   readonly rowFilters: Set<string>;
   readonly readRelationOids: Set<number>;

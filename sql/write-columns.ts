@@ -206,6 +206,9 @@ function constantValue(node: Tree | undefined): string | undefined {
 
 const REDACTED = '[redacted]';
 
+/** What a refusal says to a value that is written back. */
+export const SENTINEL_ADVICE = 'the value is the one shown in the place of a masked one';
+
 /** The text of a mask that is one literal, as Redact and Constant have it. */
 function maskLiteral(view: RelationView, column: string): string | undefined {
   const mask = view.columns.find((each) => each.name === column)?.mask;
@@ -215,13 +218,26 @@ function maskLiteral(view: RelationView, column: string): string | undefined {
   return literal === undefined || text.includes('\0') ? undefined : literal.replaceAll("''", "'");
 }
 
-/** Refuses to write back what stands in the place of a masked value. */
+/** `$1` or `$1::text`: the number. */
+function parameterNumber(value: Tree | undefined): number | undefined {
+  const cast = asNode(value, 'TypeCast');
+  const reference = asNode(cast === undefined ? value : treeField(cast, 'arg'), 'ParamRef');
+  return reference === undefined ? undefined : numberField(reference, 'number');
+}
+
+/** Refuses to write back what stands in the place of a masked value; a parameter's value is left to the session to compare. */
 export function refuseSentinel(target: WriteTarget, column: string, value: Tree | undefined, context: Context): void {
   if (target.kind === 'temporary' || !isMasked(target.view, column)) return;
+  const literal = maskLiteral(target.view, column);
+  const parameter = parameterNumber(value);
+  if (parameter !== undefined) {
+    const texts = literal === undefined || literal === REDACTED ? [REDACTED] : [REDACTED, literal];
+    context.sentinels.push({ parameter, texts, column: `${targetName(target)}.${displayName(column)}` });
+    return;
+  }
   const written = constantValue(value);
   if (written === undefined) return;
   const cast = asNode(value, 'TypeCast');
   markSensitive(context, cast === undefined ? value : treeField(cast, 'arg'));
-  if (written === REDACTED || written === maskLiteral(target.view, column))
-    notWritable(target, column, 'the value is the one shown in the place of a masked one', undefined);
+  if (written === REDACTED || written === literal) notWritable(target, column, SENTINEL_ADVICE, undefined);
 }
