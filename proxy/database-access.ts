@@ -18,6 +18,7 @@ export interface DatabaseAccessOptions {
 export class DatabaseAccess {
   readonly #options: DatabaseAccessOptions;
   readonly #open = new Map<Socket, string>();
+  #bar: Denial | undefined;
 
   constructor(options: DatabaseAccessOptions) {
     this.#options = options;
@@ -26,6 +27,7 @@ export class DatabaseAccess {
   readonly connect: ConnectionDependencies['connectUpstream'] = async (request) => {
     const { policy, reader, startup } = request;
     const world = this.#options.world();
+    if (this.#bar !== undefined) return { kind: 'refused', denial: this.#bar };
     if (world === undefined) return { kind: 'refused', denial: denialFor('not_ready') };
     const plan = planStartup({
       parameters: startup.parameters,
@@ -50,6 +52,11 @@ export class DatabaseAccess {
       return { kind: 'refused', denial: denialOf(error, policy.errors) } satisfies UpstreamResult;
     }
   };
+
+  /** Refuses every new connection with this answer, and with `undefined` none any more; open ones go on. */
+  bar(denial: Denial | undefined): void {
+    this.#bar = denial;
+  }
 
   /** Ends connections to a database or role that is not the configured one any more: no policy of ours speaks about it. */
   endOutdated(): void {

@@ -16,6 +16,7 @@ import type { ConnectionGrant, ConnectionReport } from '#bundle/credentials-exch
 import { qualifiedName } from '#crds/kinds.ts';
 import type { Identity } from '#policy/identity.ts';
 import { matchingPolicies } from '#policy/match.ts';
+import { denialFor } from '#policy/reasons.ts';
 import { BehindTracker } from './behind.ts';
 import type { ConnectionGate } from './connection-gate.ts';
 import { type ConnectionName, type World, worldOfBundle } from './world.ts';
@@ -101,7 +102,7 @@ export class PodConnection {
 
   /** The operator has answered about this connection. */
   takeGrant(grant: ConnectionGrant): void {
-    const { live } = this.#options.gate;
+    const { live, access } = this.#options.gate;
     this.#minimumGeneration = Math.max(this.#minimumGeneration, grant.minimumGeneration);
     this.#behind.generation.name(grant.generation, this.#now());
     this.#behind.keySet.name(grant.keySetVersion, this.#now());
@@ -109,11 +110,11 @@ export class PodConnection {
     switch (grant.status) {
       case 'Granted':
         this.#granted = grant;
+        access.bar(undefined);
         this.#enforce();
         break;
       case 'Forbidden':
-        this.#granted = undefined;
-        live.withdraw(this.#accepted.bundle?.generation);
+        this.#onForbidden();
         break;
       case 'NotFound':
         live.waitFor(`there is no DatabaseConnection ${this.#connection}`);
@@ -133,6 +134,18 @@ export class PodConnection {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
+  }
+
+  /** Nobody gets in any more. Open sessions are for the bundle to end; without one in force there are none. */
+  #onForbidden(): void {
+    const { live, access } = this.#options.gate;
+    const { namespace, serviceAccount } = this.#options.identity;
+    if (this.#applied > 0) {
+      access.bar(denialFor('no_policy', { subject: `${namespace}/${serviceAccount}` }));
+      return;
+    }
+    this.#granted = undefined;
+    live.withdraw(this.#accepted.bundle?.generation);
   }
 
   /** A bundle that was never in force and is older than the operator asks for has been replayed to a fresh pod. */

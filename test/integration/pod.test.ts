@@ -394,6 +394,19 @@ describe('a running pod', () => {
     }, waitMs);
   });
 
+  test('lets nobody in whom the operator forbids, and leaves it to the bundle to end sessions', async () => {
+    const client = await fixture.agent();
+    const { credentials: _none, ...grant } = fixture.granted(3);
+    fixture.endpoint.grant({ ...grant, status: 'Forbidden' });
+    await vi.waitFor(
+      async () => expect(await fixture.knock()).toMatch(/^28000 no policy grants agents\/support-bot /),
+      waitMs,
+    );
+    expect((await client.query(emails)).rows).toHaveLength(1);
+    fixture.endpoint.grant(fixture.granted(3));
+    await vi.waitFor(async () => expect(await fixture.knock()).toBe('accepted'), waitMs);
+  });
+
   test('takes a new signing key and a new root key while it runs', async () => {
     const next = newKeys();
     const both = signedKeySet(fixture.keys, {
