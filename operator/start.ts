@@ -187,7 +187,7 @@ class Operator {
         text: await this.#metrics.registry.metrics(),
       }),
     });
-    this.#caches.onChange((change) => this.#reconciling.changed(change));
+    this.#caches.onChange(({ kind, key, object }) => this.#reconciling.changed(kind, key, object));
     this.#trust.onChange(() => {
       this.#certificate.begin();
       this.#leaderTasks.wake('caBundle');
