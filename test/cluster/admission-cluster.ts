@@ -6,13 +6,18 @@ import { parseAllDocuments } from 'yaml';
 import type { Json } from '#test/admission-samples.ts';
 import { type Answer, Api } from './api.ts';
 
+/** Two runs against one cluster do not meet. */
+const PREFIX = `admission-${process.pid}`;
+
 /** The same attempts are made in both namespaces; the policies look at the closed one only. */
-export const OPEN = 'admission-test-open';
-export const CLOSED = 'admission-test-closed';
+export const OPEN = `${PREFIX}-open`;
+export const CLOSED = `${PREFIX}-closed`;
 /** Stands for the chart's release namespace. */
-export const OPERATOR_NAMESPACE = 'admission-test-operator';
+export const OPERATOR_NAMESPACE = `${PREFIX}-operator`;
 export const OPERATOR_USER = `system:serviceaccount:${OPERATOR_NAMESPACE}:postern-operator`;
-const PREFIX = 'admission-test';
+export const OPERATOR_URL = `https://postern-operator.${OPERATOR_NAMESPACE}.svc:8443`;
+/** That this release is said to replace. */
+export const PREVIOUS_IMAGE = 'localhost/postern:previous';
 
 const root = new URL('../..', import.meta.url).pathname;
 const api = new Api();
@@ -58,7 +63,11 @@ export async function ensure(path: string, body: unknown): Promise<void> {
 export function scopedPolicies(): readonly Json[] {
   const rendered = execFileSync(
     'helm',
-    ['template', 'postern', join(root, 'charts/postern'), '--namespace', OPERATOR_NAMESPACE],
+    [
+      ...['template', 'postern', join(root, 'charts/postern'), '--namespace', OPERATOR_NAMESPACE],
+      ...['--set', 'image.repository=localhost/node', '--set-string', 'image.tag=26'],
+      ...['--set', `sidecar.previousImages={${PREVIOUS_IMAGE}}`],
+    ],
     { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 },
   );
   return parseAllDocuments(rendered)
@@ -90,6 +99,20 @@ function scoped(document: Json): Json {
     copy.spec.matchConstraints.namespaceSelector = { matchLabels: { 'kubernetes.io/metadata.name': CLOSED } };
   }
   return copy;
+}
+
+/** Where the chart itself is installed its policies hold in every namespace, and no attack works anywhere. */
+export async function refuseInstalledChart(): Promise<void> {
+  const path = '/apis/admissionregistration.k8s.io/v1';
+  const installed = [
+    `${path}/validatingadmissionpolicies/postern-exec`,
+    `${path}/mutatingwebhookconfigurations/postern-operator`,
+  ];
+  for (const each of installed) {
+    const { status } = await send('GET', each);
+    if (status === 200)
+      throw new Error('the chart is installed in this cluster; remove it before this test: helm uninstall');
+  }
 }
 
 export function applyAll(documents: readonly Json[]): void {

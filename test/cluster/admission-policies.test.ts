@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { recordData } from '#operator/admission/template-record.ts';
-import { admissionContext, agentPod, injected, type Json, ROOT_KEY, TEMPLATE } from '#test/admission-samples.ts';
+import { admissionContext, agentPod, injected, type Json, TEMPLATE } from '#test/admission-samples.ts';
 import { agentOf, CHANGED, type Change, type Container, specOf } from './admission-attacks.ts';
 import {
   applyAll,
@@ -9,9 +8,12 @@ import {
   ensure,
   eventually,
   kubectl,
+  refuseInstalledChart,
   OPEN,
   OPERATOR_NAMESPACE,
+  OPERATOR_URL,
   OPERATOR_USER,
+  PREVIOUS_IMAGE,
   podsPath,
   removePolicies,
   scopedPolicies,
@@ -25,7 +27,8 @@ import {
 const BUNDLE = 'postern-data-shop-0123456789';
 const RUNNING = 'running';
 const INJECTED = 'injected-before';
-const CONTEXT = admissionContext();
+const NOW = { ...TEMPLATE, operatorUrl: OPERATOR_URL };
+const CONTEXT = admissionContext({ template: NOW });
 
 const namedPod = (name: string, spec: Json = {}, annotations: Json = {}): Json => {
   const pod = agentPod({ serviceAccountName: 'default', ...spec }, annotations);
@@ -55,14 +58,10 @@ const runningPod = {
 };
 
 beforeAll(async () => {
-  await removePolicies();
+  await refuseInstalledChart();
   for (const namespace of [OPERATOR_NAMESPACE, OPEN, CLOSED]) {
     await ensure('/api/v1/namespaces', { metadata: { name: namespace } });
   }
-  await ensure(`/api/v1/namespaces/${OPERATOR_NAMESPACE}/configmaps`, {
-    metadata: { name: 'postern-sidecar-templates' },
-    data: recordData([{ ...TEMPLATE, release: '0.2.0', image: 'localhost/postern:new' }, TEMPLATE], [ROOT_KEY]),
-  });
   for (const namespace of [OPEN, CLOSED]) {
     await ensure(`/api/v1/namespaces/${namespace}/serviceaccounts`, { metadata: { name: 'editor' } });
     for (const [name, user] of [
@@ -181,7 +180,7 @@ async function refusedOnlyByPolicy(
 
 describe('a labelled pod is created as this or the previous release injects it', () => {
   test('what the injector makes is created, by this and by the previous release', async () => {
-    for (const template of [TEMPLATE, { ...TEMPLATE, release: '0.2.0', image: 'localhost/postern:new' }]) {
+    for (const template of [NOW, { ...NOW, release: '0.0.9', image: PREVIOUS_IMAGE }]) {
       const answer = await create(CLOSED, injected(namedPod('fine'), admissionContext({ template }), CLOSED));
       expect([answer.message, answer.status]).toEqual(['', 201]);
     }
@@ -210,25 +209,6 @@ describe('a labelled pod is created as this or the previous release injects it',
       change(pod);
       return create(namespace, pod);
     }, message);
-  });
-
-  test('without the record of templates no labelled pod is created', async () => {
-    const path = `/api/v1/namespaces/${OPERATOR_NAMESPACE}/configmaps`;
-    const { body } = await send('GET', `${path}/postern-sidecar-templates`);
-    await send('DELETE', `${path}/postern-sidecar-templates`);
-    try {
-      const message = await eventually('the refusal', 20, async () => {
-        const answer = await create(CLOSED, injected(namedPod('fine'), CONTEXT, CLOSED));
-        return answer.status === 201 ? undefined : answer.message;
-      });
-      expect(message).toContain('no params found');
-    } finally {
-      await ensure(path, { metadata: { name: 'postern-sidecar-templates' }, data: (body as Json)['data'] });
-      await eventually('the record to be seen', 20, async () => {
-        const answer = await create(CLOSED, injected(namedPod('fine'), CONTEXT, CLOSED));
-        return answer.status === 201 ? true : undefined;
-      });
-    }
   });
 });
 

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { type AdmissionPath, handleAdmission } from '#operator/admission/handle.ts';
+import { checkInjectedPod } from '#operator/admission/check-injected-pod.ts';
+import { ADMISSION_PATHS, type AdmissionPath, handleAdmission } from '#operator/admission/handle.ts';
 import { loadManifestValidation } from '#operator/admission/validate-manifests.ts';
 import { admissionContext, agentPod, applyPatch, injected, type Json, TEMPLATE } from '#test/admission-samples.ts';
 
@@ -312,5 +314,47 @@ describe('/validate-manifests', () => {
   test('a name that the server will make is no problem', () => {
     const unnamed = { ...policy({}), metadata: { generateName: 'support-' } };
     expect(ask(unnamed)['allowed']).toBe(true);
+  });
+});
+
+describe('requests as a real API server of 1.36 sent them', () => {
+  const recorded = JSON.parse(readFileSync(new URL('recorded-reviews.json', import.meta.url), 'utf8')) as readonly {
+    readonly path: string;
+    readonly review: {
+      readonly request: { readonly operation: string; readonly dryRun: boolean; readonly object: Json };
+    };
+  }[];
+  const answerAt = (index: number): ReturnType<typeof answer> & { object: Json } => {
+    const { path, review: sent } = recorded[index] ?? {
+      path: '',
+      review: { request: { operation: '', dryRun: false, object: {} } },
+    };
+    const known = ADMISSION_PATHS.find((each) => path.split('?')[0] === each);
+    if (known === undefined) throw new Error(path);
+    return { ...answer(known, sent), object: sent.request.object };
+  };
+
+  test.each([
+    ['a bare pod', 0, 'Pod'],
+    ['a pod of a Deployment', 1, 'ReplicaSet'],
+    ['a pod of a Job', 2, 'Job'],
+    ['a dry run', 4, undefined],
+  ])('%s is injected, and then passes the check', (_what, index, kind) => {
+    const made = answerAt(index);
+    expect(made.response).toMatchObject({ allowed: true, patchType: 'JSONPatch' });
+    expect(made.events[0]?.regarding.kind).toBe(kind);
+    const pod = applyPatch(made.object, patchOf(made.response));
+    expect(checkInjectedPod(pod, CONTEXT, 'admission-record').kind).toBe('injected');
+    // The Job does without the account's token.
+    expect(JSON.stringify(pod).includes('kube-api-access')).toBe(kind !== 'Job');
+  });
+
+  test('a policy that does not read is refused, and may be labelled all the same', () => {
+    expect(answerAt(3).outcome).toEqual({ result: 'refused', reason: 'InvalidManifest' });
+    expect(answerAt(5).outcome.result).toBe('allowed');
+  });
+
+  test('a debug container for the agent is let through', () => {
+    expect(answerAt(6).outcome.result).toBe('allowed');
   });
 });
