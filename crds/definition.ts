@@ -66,7 +66,7 @@ const POLICY_RULES: Readonly<Record<string, readonly JsonMap[]>> = {
 /** What the shape of these nodes cannot say by itself. */
 const POLICY_EXTRAS: Readonly<Record<string, JsonMap>> = {
   // CEL does not see `claims`, whose values are of any type.
-  'spec.subjects[]': { anyOf: [{ required: ['serviceAccount'] }, { required: ['group'] }, { required: ['claims'] }] },
+  'spec.subjects[]': { minProperties: 1 },
   'spec.tables[].mask[].with': {
     anyOf: [
       { required: ['value'], properties: { method: { enum: ['Constant'] } } },

@@ -186,7 +186,7 @@ const REFUSED_CONNECTIONS: readonly (readonly [string, Manifest, string])[] = [
 const REFUSED_POLICIES: readonly (readonly [string, Manifest, string])[] = [
   ['no connection', policy({ connectionRef: undefined }), 'spec.connectionRef: Required value'],
   ['a mode that is not known', policy({ mode: 'enforce' }), 'supported values: "Enforce", "Observe"'],
-  ['an empty subject', policy({ subjects: [{}] }), 'spec.subjects[0]'],
+  ['an empty subject', policy({ subjects: [{}] }), 'spec.subjects[0] in body should have at least 1 properties'],
   ['empty claims', policy({ subjects: [{ claims: {} }] }), 'spec.subjects[0].claims'],
   ['claims that are a list', policy({ subjects: [{ claims: { a: [1] } }] }), 'spec.subjects[0].claims.a'],
   ['claims that are an empty list', policy({ subjects: [{ claims: { a: [] } }] }), 'spec.subjects[0].claims.a'],
