@@ -1,9 +1,9 @@
 /** MERGE: the target's row filter in the join, on every branch that acts on rows without a source, and on the new rows. */
-import { walkExpression } from './walk.ts';
+import { markSensitive, walkExpression } from './walk.ts';
 import { CLAUSE_END, THEN_END, clauseEnd, clauseRange, textRange, type TokenRange } from './extents.ts';
 import { processFromClause } from './from-clause.ts';
 import { walkConjuncts } from './guard.ts';
-import { quoteIdentifier } from './identifiers.ts';
+import { quoteIdentifier, quoteLiteral, quoteQualified } from './identifiers.ts';
 import { columnTargets, impliedColumns, judgeInserted } from './insert.ts';
 import { parseExpression, type Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
@@ -14,10 +14,24 @@ import { surroundText, type Context } from './statement-context.ts';
 import { asNode, listField, locationOf, stringField, treeField } from './tree-access.ts';
 import { refuseUnknown, targetRange, writeScope } from './update.ts';
 import { wrapNode } from './wrap-node.ts';
-import { foreignKeyChecks, noteInsert, rowCheck, type ForeignKeyCheck } from './write-check.ts';
-import { columnRules, type ColumnRule } from './write-columns.ts';
-import type { TableAction } from './relation-view.ts';
-import { requireAction, resolveTarget, targetItem, targetName, type WriteTarget } from './write-target.ts';
+import {
+  foreignKeyChecks,
+  noteInsert,
+  raisingText,
+  rowCheck,
+  type ForeignKeyCheck,
+  type RowCheck,
+} from './write-check.ts';
+import { columnRules, constantValue, relationTree, type ColumnRule } from './write-columns.ts';
+import { printExpression, type TableAction } from './relation-view.ts';
+import {
+  requireAction,
+  resolveTarget,
+  targetItem,
+  targetName,
+  type GrantedTarget,
+  type WriteTarget,
+} from './write-target.ts';
 
 const FIELDS: ReadonlySet<string> = new Set([
   'relation',
@@ -74,7 +88,17 @@ interface Merge {
   readonly scope: Scope;
   readonly context: Context;
   readonly foreignKeys: ForeignKeyCheck[];
+  /** Branches that make rows of a filtered table. */
+  readonly insertions: Insertion[];
+  /** An UPDATE may move rows out of the filter. */
   needsCheck: boolean;
+}
+
+interface Insertion {
+  readonly clause: Tree;
+  readonly place: WhenPlace;
+  readonly columns: readonly string[];
+  readonly values: readonly Tree[];
 }
 
 export function processMerge(
@@ -97,21 +121,82 @@ export function processMerge(
   const scope: Scope = { ...sourceScope, items: [], merged: new Map(sourceScope.merged) };
   scope.items.push(...others, targetItem(target, scope));
   const rules = target.kind === 'granted' ? columnRules(target, context) : [];
-  const merge: Merge = { target, rules, sourceScope, scope, context, foreignKeys: [], needsCheck: false };
+  const merge: Merge = {
+    target,
+    rules,
+    sourceScope,
+    scope,
+    context,
+    foreignKeys: [],
+    insertions: [],
+    needsCheck: false,
+  };
   const condition = treeField(content, 'joinCondition') ?? refuse('not_supported', { subject: 'MERGE' });
   const on = clauseRange(context.source, condition, ON.opening, ON.ending);
   const places = whenPlaces(on.last + 1, clauses.length, context);
   joinCondition(condition, on, merge);
   clauses.forEach((clause, i) => walkWhen(clause, places[i] ?? refuse('rewrite_uncertain'), merge));
-  const check = target.kind === 'granted' ? rowCheck(target, merge.needsCheck, merge.foreignKeys) : undefined;
-  if (check !== undefined && context.input.catalog.serverVersionNum < 170_000) {
+  const check = target.kind === 'granted' ? newRowCheck(target, merge) : undefined;
+  return processReturning(content, { target, scope, others, targetLast: true, check, level }, context);
+}
+
+/** The check of new rows: a column of RETURNING, or before PostgreSQL 17, which has none here, conditions over constants. */
+function newRowCheck(target: GrantedTarget, merge: Merge): RowCheck | undefined {
+  const { context, insertions, foreignKeys } = merge;
+  const check = rowCheck(target, merge.needsCheck || insertions.length > 0, foreignKeys);
+  if (check === undefined || context.input.catalog.serverVersionNum >= 170_000) return check;
+  const filters = insertions.map((insertion) => filterOverConstants(target, insertion, context));
+  if (merge.needsCheck || foreignKeys.length > 0 || filters.includes(undefined)) {
     refuse('not_supported', {
-      subject: `MERGE that makes new rows under the row filter that concerns ${targetName(check.target)}`,
-      advice: 'before PostgreSQL 17 use INSERT ... ON CONFLICT or UPDATE',
+      subject: `MERGE that makes new rows under the row filter that concerns ${targetName(target)}`,
+      advice: `before PostgreSQL 17 write plain literals for ${target.view.rowFilter?.columns.join(', ') ?? 'its columns'}, or use INSERT ... ON CONFLICT or UPDATE`,
       location: locationOf(target.rangeVar),
     });
   }
-  return processReturning(content, { target, scope, others, targetLast: true, check, level }, context);
+  insertions.forEach((insertion, i) => requireFilter(target, insertion, filters[i] ?? 'false', context));
+  return undefined;
+}
+
+/**
+ * The row filter with the literals that the branch inserts in the place of the columns. `undefined`: another row may result, since a value
+ * is no plain literal, the column's type changes it (a length, a scale), or a trigger may.
+ */
+function filterOverConstants(target: GrantedTarget, insertion: Insertion, context: Context): string | undefined {
+  const { rowFilter } = target.view;
+  if (rowFilter === undefined || relationTree(target.relation, context).some(({ hasTriggers }) => hasTriggers)) return;
+  const literals = new Map<string, string>();
+  for (const name of rowFilter.columns) {
+    const column = target.relation.columns.find((each) => each.name === name);
+    const type = context.input.catalog.typeByOid.get(column?.typeOid ?? 0);
+    const value = insertion.values[insertion.columns.indexOf(name)];
+    const text = asNode(value, 'A_Const') === undefined ? undefined : constantValue(value);
+    if (type === undefined || text === undefined || column?.typmod !== -1) return undefined;
+    markSensitive(context, value);
+    literals.set(name, `(${quoteLiteral(text)}::${quoteQualified(type.schema, type.name)})`);
+  }
+  return printExpression(rowFilter.expression, (name) => literals.get(name) ?? 'NULL');
+}
+
+/** The branch raises where it would insert a row outside of the filter. */
+function requireFilter(target: GrantedTarget, insertion: Insertion, filter: string, context: Context): void {
+  const { clause, place } = insertion;
+  const message = `new row violates the row filter for ${targetName(target)}`;
+  const raised = raisingText(context, '42501', 'row_filter_violated', message);
+  const sql = `pg_catalog.int4eq(CAST(CASE WHEN (${filter}) IS NOT TRUE THEN ${raised} ELSE '1' END AS pg_catalog.int4), 1)`;
+  const condition = treeField(clause, 'condition');
+  if (condition === undefined || place.condition === undefined) return addCondition(clause, place, sql, context);
+  const range = textRange(context.source, place.condition);
+  context.deferred.push(() =>
+    wrapNode(condition, range, (inner) => `CASE WHEN (${inner}) THEN ${sql} ELSE false END`, context),
+  );
+}
+
+function addCondition(clause: Tree, place: WhenPlace, sql: string, context: Context): void {
+  const end = endOf(place.head, context);
+  context.deferred.push(() => {
+    surroundText(context, { start: end, end }, '', ` AND ${sql}`);
+    clause['condition'] = parseExpression(sql);
+  });
 }
 
 function joinCondition(condition: Tree, on: TokenRange, merge: Merge): void {
@@ -139,14 +224,7 @@ function walkWhen(clause: Tree, place: WhenPlace, merge: Merge): void {
 
 function addFilter(clause: Tree, place: WhenPlace, filter: string, context: Context): void {
   const condition = treeField(clause, 'condition');
-  if (condition === undefined || place.condition === undefined) {
-    const end = endOf(place.head, context);
-    context.deferred.push(() => {
-      surroundText(context, { start: end, end }, '', ` AND ${filter}`);
-      clause['condition'] = parseExpression(filter);
-    });
-    return;
-  }
+  if (condition === undefined || place.condition === undefined) return addCondition(clause, place, filter, context);
   const range = textRange(context.source, place.condition);
   context.deferred.push(() =>
     wrapNode(condition, range, (inner) => `CASE WHEN ${filter} IS TRUE THEN (${inner}) ELSE false END`, context),
@@ -187,7 +265,9 @@ function walkInsert(clause: Tree, place: WhenPlace, merge: Merge): void {
   const set = judgeInserted(target, columns, values.length > 0 ? [values] : [], rules, context);
   if (target.kind === 'temporary') return;
   noteInsert(target, context);
-  merge.needsCheck ||= target.filter !== undefined;
+  if (target.filter !== undefined) {
+    merge.insertions.push({ clause, place, columns: columns.map((column) => column.name), values });
+  }
   merge.foreignKeys.push(...foreignKeyChecks(rules, set, true, context, ['INSERT']));
   if (!implied || target.view.isWhole) return;
   const end = endOf(place.action, context);

@@ -193,7 +193,8 @@ export function refuseShared(target: WriteTarget, set: ReadonlySet<string>, rule
   }
 }
 
-function constantValue(node: Tree | undefined): string | undefined {
+/** The text of a literal, also under a cast; `undefined`: something else. */
+export function constantValue(node: Tree | undefined): string | undefined {
   const cast = asNode(node, 'TypeCast');
   const constant = asNode(cast === undefined ? node : treeField(cast, 'arg'), 'A_Const');
   if (constant === undefined) return undefined;

@@ -13,6 +13,7 @@ import {
 } from './write-cases.ts';
 
 const SOURCE = "(VALUES (1, 'one'), (3, 'three'), (8, 'eight')) AS s (id, name)";
+const NEW_ROW = "(VALUES (8, 'eight')) AS s (id, name)";
 const MERGES: readonly WriteCase[] = [
   {
     name: 'MERGE does not match hidden rows',
@@ -106,6 +107,38 @@ const MERGES: readonly WriteCase[] = [
   {
     name: 'that makes new rows under a filter needs PostgreSQL 17',
     sql: `MERGE INTO customers c USING ${SOURCE} ON c.id = s.id WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id)`,
+    expected: refused('not_supported'),
+    below: 170_000,
+  },
+  {
+    name: 'unless literals say that they are inside',
+    sql: `MERGE INTO customers c USING ${NEW_ROW} ON c.id = s.id WHEN NOT MATCHED THEN INSERT (id, region) VALUES (s.id, 'eu')`,
+    expected: changed(1),
+  },
+  {
+    name: 'literals that lie outside of the filter raise',
+    sql: `MERGE INTO customers c USING ${NEW_ROW} ON c.id = s.id WHEN NOT MATCHED THEN INSERT (id, region) VALUES (s.id, 'us')`,
+    expected: OUTSIDE,
+  },
+  {
+    name: 'but only where a row is made',
+    sql: "MERGE INTO customers c USING (SELECT 1 AS id) s ON c.id = s.id WHEN NOT MATCHED THEN INSERT (id, region) VALUES (s.id, 'us')",
+    expected: changed(0),
+  },
+  {
+    name: 'and where the condition of the branch holds',
+    sql: `MERGE INTO customers c USING ${NEW_ROW} ON c.id = s.id WHEN NOT MATCHED AND s.id < 0 THEN INSERT (id, region) VALUES (s.id, 'us') WHEN NOT MATCHED AND s.id > 0 THEN INSERT (id, region) VALUES (s.id, 'eu')`,
+    expected: changed(1),
+  },
+  {
+    name: 'what the source gives is no literal',
+    sql: `MERGE INTO customers c USING ${NEW_ROW} ON c.id = s.id WHEN NOT MATCHED THEN INSERT (id, region) VALUES (s.id, s.name)`,
+    expected: refused('not_supported'),
+    below: 170_000,
+  },
+  {
+    name: 'a trigger may change what a literal says',
+    sql: "MERGE INTO watched w USING (SELECT 40 AS id) s ON w.id = s.id WHEN NOT MATCHED THEN INSERT (id, region) VALUES (s.id, 'eu')",
     expected: refused('not_supported'),
     below: 170_000,
   },
