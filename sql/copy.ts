@@ -17,6 +17,7 @@ import {
   listField,
   locationOf,
   nameList,
+  setFirst,
   stringField,
   treeField,
   unwrap,
@@ -183,7 +184,7 @@ function qualify(rangeVar: Tree, schema: string, name: string, context: Context)
   const range = textRange(context.source, nameRange(context.source, locationOf(rangeVar)));
   context.deferred.push(() => {
     replaceText(context, range, quoteQualified(schema, name));
-    rangeVar['schemaname'] = schema;
+    setFirst(rangeVar, 'schemaname', schema);
     delete rangeVar['catalogname'];
   });
 }

@@ -1,7 +1,8 @@
 /**
- * The one file that touches libpg-query: PostgreSQL's own grammar as WASM. Text → tree, text → tokens, bounded in size.
+ * Text → tree, text → comments, by PostgreSQL's own grammar (grammar.ts); what it cannot read is a refusal.
  * Locations in trees and tokens are byte offsets of the UTF-8 text.
  */
+import { GrammarError, loadGrammar, printTokens, printTree } from './grammar.ts';
 import { RefusalError } from './refusal.ts';
 
 /** A node of the raw parse tree: `{ SelectStmt: {...} }` where wrapped, its bare fields where PostgreSQL's struct embeds it. */
@@ -15,40 +16,9 @@ export interface ParsedStatement {
   readonly byteLength: number;
 }
 
-interface PgQueryModule {
-  loadModule(): Promise<void>;
-  parseSync(text: string): unknown;
-  scanSync(text: string): unknown;
-}
-
-let module: PgQueryModule | undefined;
-
 /** Loads the WASM once; call it at start-up, before the first parse. */
-export async function loadParser(): Promise<void> {
-  if (module !== undefined) return;
-  const loaded: PgQueryModule = await import('libpg-query');
-  await loaded.loadModule();
-  module = loaded;
-}
-
-function parserModule(): PgQueryModule {
-  if (module === undefined) throw new Error('loadParser() has not been awaited');
-  return module;
-}
-
-interface SyntaxError {
-  readonly message: string;
-  /** 0-based character (code point) offset, -1 if unknown. */
-  readonly position: number;
-}
-
-function syntaxErrorOf(error: unknown): SyntaxError | undefined {
-  if (!(error instanceof Error) || !('sqlDetails' in error)) return undefined;
-  const details = error.sqlDetails;
-  if (typeof details !== 'object' || details === null) return undefined;
-  const position =
-    'cursorPosition' in details && typeof details.cursorPosition === 'number' ? details.cursorPosition : -1;
-  return { message: error.message, position };
+export function loadParser(): Promise<void> {
+  return loadGrammar();
 }
 
 /** The parser ran out of stack or memory: this instance is not trusted again. */
@@ -67,14 +37,9 @@ function guarded<T>(run: () => T): T {
   try {
     return run();
   } catch (error) {
-    const syntax = syntaxErrorOf(error);
-    if (syntax !== undefined) {
-      if (/stack depth|memory/i.test(syntax.message)) throw new RefusalError({ slug: 'too_complex' });
-      throw new RefusalError({
-        slug: 'syntax_error',
-        subject: syntax.message,
-        ...(syntax.position >= 0 ? { character: syntax.position } : {}),
-      });
+    if (error instanceof GrammarError) {
+      if (/stack depth|memory/i.test(error.message)) throw new RefusalError({ slug: 'too_complex' });
+      throw new RefusalError({ slug: 'syntax_error', subject: error.message, character: error.position });
     }
     exhausted += 1;
     throw new RefusalError({ slug: 'too_complex' });
@@ -87,16 +52,25 @@ interface RawStatement {
   readonly stmt_len?: number;
 }
 
-/** Parses a text into its statements. Throws RefusalError (syntax_error, too_complex, invalid_text). */
-export function parseSql(text: string): readonly ParsedStatement[] {
+/** The tree of a text as the JSON that the grammar prints. Throws RefusalError (syntax_error, too_complex, invalid_text). */
+export function printSql(text: string): string {
   if (text.includes('\0')) throw new RefusalError({ slug: 'invalid_text', subject: 'NUL character' });
-  if (text === '') return [];
-  const result = guarded(() => parserModule().parseSync(text)) as { stmts?: readonly RawStatement[] };
+  return guarded(() => printTree(text));
+}
+
+/** The statements of a printed tree. */
+export function readPrint(print: string): readonly ParsedStatement[] {
+  const result = guarded((): unknown => JSON.parse(print)) as { readonly stmts?: readonly RawStatement[] };
   return (result.stmts ?? []).map((raw) => ({
     stmt: raw.stmt ?? {},
     byteStart: raw.stmt_location ?? 0,
     byteLength: raw.stmt_len ?? 0,
   }));
+}
+
+/** Parses a text into its statements. Throws RefusalError (syntax_error, too_complex, invalid_text). */
+export function parseSql(text: string): readonly ParsedStatement[] {
+  return text === '' ? [] : readPrint(printSql(text));
 }
 
 const fragmentTrees = new Map<string, Tree>();
@@ -152,20 +126,15 @@ interface ScanToken {
   readonly tokenName: string;
 }
 
-/** The scanner gives no tree but broken JSON for what it cannot read to its end (an open comment or string): a syntax error of the text. */
+/** The scanner prints broken JSON for what it cannot read to its end (an open comment or string): a syntax error of the text. */
 function scan(text: string): { readonly tokens: readonly ScanToken[] } {
-  let result: unknown;
+  const print = guarded(() => printTokens(text));
   try {
-    result = parserModule().scanSync(text);
-  } catch (error) {
-    if (!(error instanceof SyntaxError))
-      return guarded(() => {
-        throw error;
-      });
+    return JSON.parse(print) as { readonly tokens: readonly ScanToken[] };
+  } catch {
     parseSql(text);
     throw new RefusalError({ slug: 'syntax_error', subject: 'syntax error: a comment or a string is not closed' });
   }
-  return result as { tokens: readonly ScanToken[] };
 }
 
 /** Byte ranges of the comments in a text, by the server's own scanner. */

@@ -21,7 +21,7 @@ import { refuse } from './refusal.ts';
 import { hasColumn, newScope, withoutSiblings, type Scope, type ScopeColumn } from './scope.ts';
 import { expandStars } from './star.ts';
 import { surroundText, type Context } from './statement-context.ts';
-import { asNode, listField, locationOf, stringField, treeField, unwrap } from './tree-access.ts';
+import { asNode, listField, locationOf, setFirst, stringField, treeField, unwrap } from './tree-access.ts';
 import { inheritTraits, processQuery, type QueryInfo, type QueryOptions } from './query-info.ts';
 import type { Oid } from './catalog.ts';
 import { isRegOid, refuseUntypedBesideReg } from './type-cast.ts';
@@ -324,7 +324,7 @@ function keepName(target: Tree, value: Tree, context: Context): void {
     const last = clauseEnd(context.source, context.source.tokenAt(location), TARGETS_END, true);
     const end = context.source.tokens[last]?.end ?? refuse('rewrite_uncertain');
     surroundText(context, { start: end, end }, '', ` AS ${quoteIdentifier(name)}`);
-    target['name'] = name;
+    setFirst(target, 'name', name);
   });
 }
 

@@ -16,7 +16,7 @@ import {
 } from './scope.ts';
 import { become, freshName, replaceText, type Context } from './statement-context.ts';
 import { systemRelationView } from './system-catalogs.ts';
-import { asNode, booleanField, locationOf, nameList, stringField, treeField } from './tree-access.ts';
+import { asNode, booleanField, locationOf, nameList, setFirst, stringField, treeField } from './tree-access.ts';
 import { expandView, viewReadsGoverned } from './view-expansion.ts';
 
 export type ResolvedRelation =
@@ -174,7 +174,7 @@ function qualify(node: Tree, rangeVar: Tree, schema: string, name: string, conte
       quoteQualified(schema, name),
     );
     const target = asNode(node, 'RangeVar') ?? rangeVar;
-    target['schemaname'] = schema;
+    setFirst(target, 'schemaname', schema);
     delete target['catalogname'];
   });
 }

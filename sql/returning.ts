@@ -9,7 +9,7 @@ import { refuse } from './refusal.ts';
 import type { FromItem, Scope, ScopeColumn } from './scope.ts';
 import { expandStars } from './star.ts';
 import { freshName, surroundText, type Context } from './statement-context.ts';
-import { asNode, listField, locationOf, stringField, treeField } from './tree-access.ts';
+import { asNode, listField, locationOf, setFirst, stringField, treeField } from './tree-access.ts';
 import { checkSql, type RowCheck } from './write-check.ts';
 import { requireAction, returningItem, type WriteTarget } from './write-target.ts';
 
@@ -138,6 +138,6 @@ function keepName(target: Tree, value: Tree, name: string, first: number, contex
   context.deferred.push(() => {
     if (columnName(value) === name) return;
     surroundText(context, { start: end, end }, '', ` AS ${quoteIdentifier(name)}`);
-    target['name'] = name;
+    setFirst(target, 'name', name);
   });
 }

@@ -3,7 +3,7 @@
  * The agent's own text is never printed from a tree.
  */
 import type { TextPiece } from './analysis.ts';
-import { parseSql, type ParsedStatement, type Tree } from './parser.ts';
+import { printSql, readPrint, type ParsedStatement, type Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import type { Edit } from './statement-context.ts';
 import { isTree, listField } from './tree-access.ts';
@@ -124,24 +124,35 @@ export function sameTree(a: unknown, b: unknown): boolean {
 const PRINTED_POSITION =
   /,?"(?:location|name_location|rexpr_list_start|rexpr_list_end|list_start|list_end|stmt_location|stmt_len)":-?\d+/g;
 
+/** The grammar's printer escapes these, JSON.stringify does not; a backslash of the text itself is doubled in both. */
+const ESCAPED: Readonly<Record<string, string>> = { '<': '\\u003c', '>': '\\u003e' };
+const HEAD = /^\{"version":\d+,"stmts":/;
+
 /**
- * The quick answer: both printed without positions. A key is followed by a colon and a quote inside a string is escaped, so nothing else is cut
- * out. Trees that differ in print (lists written out, nested ANDs) are compared field by field.
+ * The quick answer: the intended trees, printed, against what the grammar printed, both without positions; what it prints need not be read.
+ * A key is followed by a colon and a quote inside a string is escaped, so nothing else is cut out. Equal texts are equal trees. Trees that
+ * differ in print (lists written out, nested ANDs, an escape printed otherwise) are compared field by field.
  */
-function samePrint(a: unknown, b: unknown): boolean {
-  return JSON.stringify(a).replace(PRINTED_POSITION, '') === JSON.stringify(b).replace(PRINTED_POSITION, '');
+function samePrint(intended: readonly Tree[], print: string): boolean {
+  const head = HEAD.exec(print)?.[0];
+  if (head === undefined) return false;
+  const wanted = `${head}${JSON.stringify(intended.map((stmt) => ({ stmt })))}}`;
+  const escaped = wanted.replace(PRINTED_POSITION, '').replace(/[<>]/g, (character) => ESCAPED[character] ?? '');
+  return escaped === print.replace(PRINTED_POSITION, '');
+}
+
+function sameStatements(intended: readonly Tree[], parsed: readonly ParsedStatement[]): boolean {
+  return parsed.length === intended.length && parsed.every((statement, i) => sameTree(intended[i], statement.stmt));
 }
 
 /** Refuses unless the text parses to exactly the intended statements. */
 export function verifyText(text: string, intended: readonly Tree[]): void {
-  let parsed: readonly ParsedStatement[];
+  let same: boolean;
   try {
-    parsed = parseSql(text);
+    const print = printSql(text);
+    same = samePrint(intended, print) || sameStatements(intended, readPrint(print));
   } catch {
     return refuse('rewrite_uncertain');
   }
-  const same =
-    parsed.length === intended.length &&
-    parsed.every((statement, i) => samePrint(intended[i], statement.stmt) || sameTree(intended[i], statement.stmt));
   if (!same) refuse('rewrite_uncertain');
 }

@@ -15,7 +15,8 @@ export function treeField(node: Tree, key: string): Tree | undefined {
 /** A list field; absent means empty. Elements are wrapped nodes (an empty object is a NULL element). */
 export function listField(node: Tree, key: string): readonly Tree[] {
   const value = node[key];
-  return Array.isArray(value) ? value.filter(isTree) : [];
+  if (!Array.isArray(value)) return [];
+  return value.every(isTree) ? value : value.filter(isTree);
 }
 
 export function stringField(node: Tree, key: string): string | undefined {
@@ -48,10 +49,19 @@ export function asNode(node: Tree | undefined, tag: string): Tree | undefined {
 
 /** The strings of a name list such as FuncCall.funcname or ColumnRef.fields without its star. */
 export function nameList(node: Tree, key: string): readonly string[] {
-  return listField(node, key).flatMap((element) => {
+  const names: string[] = [];
+  for (const element of listField(node, key)) {
     const text = asNode(element, 'String');
-    return text === undefined ? [] : [stringField(text, 'sval') ?? ''];
-  });
+    if (text !== undefined) names.push(stringField(text, 'sval') ?? '');
+  }
+  return names;
+}
+
+/** Sets a field and puts it first, where the grammar prints it: trees that print alike need no comparison (splice.ts). */
+export function setFirst(node: Tree, key: string, value: unknown): void {
+  const others = { ...node };
+  for (const other of Object.keys(node)) delete node[other];
+  Object.assign(node, { [key]: undefined }, others, { [key]: value });
 }
 
 export function locationOf(node: Tree): number {

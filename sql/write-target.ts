@@ -8,7 +8,7 @@ import { printExpression, type RelationView, type TableAction, type ViewColumn }
 import { refuseRelation, resolveRelation } from './relation-reference.ts';
 import { resolveItem, type FromItem, type Guard, type Scope, type ScopeColumn } from './scope.ts';
 import { replaceText, type Context } from './statement-context.ts';
-import { locationOf, stringField, treeField } from './tree-access.ts';
+import { locationOf, setFirst, stringField, treeField } from './tree-access.ts';
 import { viewReadsGoverned } from './view-expansion.ts';
 
 export interface GrantedTarget {
@@ -128,7 +128,7 @@ function qualifyTarget(rangeVar: Tree, schema: string, name: string, context: Co
   const range = textRange(context.source, nameRange(context.source, locationOf(rangeVar)));
   context.deferred.push(() => {
     replaceText(context, range, quoteQualified(schema, name));
-    rangeVar['schemaname'] = schema;
+    setFirst(rangeVar, 'schemaname', schema);
     delete rangeVar['catalogname'];
   });
 }

@@ -69,6 +69,17 @@ describe('large statements', () => {
     expect((await decider.decide({ ...input, text })).denial).toBeUndefined();
   });
 
+  test('500 statements in one text are decided, one more is refused', async () => {
+    const many = (count: number): string => 'SELECT id FROM customers;'.repeat(count);
+    expect((await decider.decide({ ...input, text: many(500) })).denial).toBeUndefined();
+    const { denial } = await decider.decide({ ...input, text: many(501) });
+    expect(denial).toMatchObject({
+      sqlstate: '54000',
+      message:
+        'the statement is too complex (501 statements in one text); split it into smaller ones; send at most 500 at once',
+    });
+  });
+
   test('relations that are not granted are denied all the same', async () => {
     const text = `SELECT '${'x'.repeat(20_000)}' FROM pg_authid`;
     expect((await decider.decide({ ...input, text })).denial?.sqlstate).toBe('42501');

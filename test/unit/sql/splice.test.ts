@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { loadParser, parseSql } from '#sql/parser.ts';
 import { RefusalError } from '#sql/refusal.ts';
 import { piecesOf, printPieces, sameTree, verifyText } from '#sql/splice.ts';
+import { asNode, listField, setFirst } from '#sql/tree-access.ts';
 import type { Edit } from '#sql/statement-context.ts';
 
 const TEXT = 'SELECT a FROM t';
@@ -67,5 +68,44 @@ describe('trees', () => {
     for (const text of ['SELECT b FROM t', 'SELECT a FROM t; SELECT a FROM t', 'SELECT a FROM', '']) {
       expect(() => verifyText(text, intended), text).toThrow(RefusalError);
     }
+  });
+
+  test.each([
+    [
+      String.raw`SELECT a < b, '<\u003e>', E'\\', 'ü "x" location":5', U&"d\00fc"`,
+      String.raw`select a<b, '<\u003e>', '\', 'ü "x" location":5', "dü"`,
+    ],
+    ['SELECT a AS c FROM s.t', 'SELECT   a c FROM "s"."t"'],
+    ['SELECT 1; SELECT 2', 'SELECT 1;SELECT 2'],
+  ])('%s reads as %s', (a, b) => {
+    verifyText(
+      b,
+      parseSql(a).map((statement) => statement.stmt),
+    );
+  });
+
+  test.each([
+    [`SELECT '<'`, String.raw`SELECT '\u003c'`],
+    [`SELECT '"location":5'`, `SELECT '"location":6'`],
+    [`SELECT ',"location":5'`, `SELECT ''`],
+    ['SELECT a < b', 'SELECT a > b'],
+    ['SELECT a FROM s.t', 'SELECT a FROM t'],
+    ['SELECT 1; SELECT 2', 'SELECT 1'],
+    ['SELECT 1', 'SELECT 1; SELECT 2'],
+  ])('%s does not read as %s', (a, b) => {
+    expect(() =>
+      verifyText(
+        b,
+        parseSql(a).map((statement) => statement.stmt),
+      ),
+    ).toThrow(RefusalError);
+  });
+
+  test('a field put first is the same tree', () => {
+    const intended = parseSql('SELECT a FROM t').map((statement) => statement.stmt);
+    const from = listField(asNode(intended[0], 'SelectStmt') ?? {}, 'fromClause');
+    setFirst(asNode(from[0], 'RangeVar') ?? {}, 'schemaname', 's');
+    verifyText('SELECT a FROM s.t', intended);
+    expect(JSON.stringify(intended)).toBe(JSON.stringify(parseSql('SELECT a FROM s.t').map((one) => one.stmt)));
   });
 });
