@@ -6,7 +6,6 @@ export interface SessionContext {
   readonly sessionUid: string;
   readonly actorUid: string;
   readonly groups: readonly string[];
-  readonly podUid: string;
   readonly hostname: string;
   readonly port: number;
   readonly database: string;
@@ -68,7 +67,16 @@ export type AuditEvent =
       readonly detail?: string;
     }
   | { readonly phase: 'heartbeat'; readonly timeMs: number; readonly sessions: number }
-  | { readonly phase: 'gap'; readonly timeMs: number; readonly reason: string };
+  | {
+      readonly phase: 'gap';
+      readonly timeMs: number;
+      /** resumed, torn_line, file_replaced, unwritable. */
+      readonly reason: string;
+      /** Records that were not kept; the statements they speak of were not forwarded, or their decisions are on record. */
+      readonly lost?: number;
+      /** The last line of the chain that this one goes on from. */
+      readonly after?: { readonly chain: string; readonly seq: number };
+    };
 
 /** Where events go. `append` returns once the lines are written (write, not fsync): false means nothing may be forwarded (58030). */
 export interface AuditSink {
@@ -76,5 +84,9 @@ export interface AuditSink {
   append(events: readonly AuditEvent[]): boolean;
   /** Whether the last write worked; a failed sink tries again at the next append. */
   readonly writable: boolean;
+  /** Number of the last line written. */
+  readonly lastSeq: number;
+  /** Resolves when the line of this number is kept for good (in S3); absent: the sink cannot say. */
+  readonly whenConfirmed?: (seq: number) => Promise<void>;
   close(): Promise<void>;
 }

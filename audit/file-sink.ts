@@ -35,6 +35,8 @@ class UidSource {
 
 export interface FileSinkOptions {
   readonly productVersion?: string;
+  /** UID of the pod; default empty. */
+  readonly instanceUid?: string;
   readonly nowMs?: () => number;
 }
 
@@ -70,13 +72,21 @@ class ChainSink implements AuditSink {
     this.#target = target;
     const productVersion = options.productVersion ?? '0.1.0';
     this.#nowMs = options.nowMs ?? Date.now;
-    this.#state = newChain({ chainId: uuidv7(this.#nowMs(), randomBytes(10)), productVersion });
+    this.#state = newChain({
+      chainId: uuidv7(this.#nowMs(), randomBytes(10)),
+      productVersion,
+      instanceUid: options.instanceUid ?? '',
+    });
     this.#timer = setInterval(() => this.#sync(), SYNC_INTERVAL_MS);
     this.#timer.unref();
   }
 
   get writable(): boolean {
     return this.#writable;
+  }
+
+  get lastSeq(): number {
+    return this.#state.seq;
   }
 
   append(events: readonly AuditEvent[]): boolean {

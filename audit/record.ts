@@ -48,6 +48,8 @@ interface Subject {
 export interface RecordOrigin {
   readonly chainId: string;
   readonly productVersion: string;
+  /** UID of the pod; empty outside a cluster. Stands in every record, so that a collector can hold it against the sender's token. */
+  readonly instanceUid: string;
 }
 
 /** The constant parts of a record, in their order; the names say what stands between them. */
@@ -71,7 +73,7 @@ function frameOf(origin: RecordOrigin, subject: Subject, session: SessionContext
     session === undefined
       ? ''
       : `"dst_endpoint":{"hostname":${canonicalString(session.hostname)},"port":${session.port}},`;
-  const source = session === undefined ? '' : `"src_endpoint":{"instance_uid":${canonicalString(session.podUid)}},`;
+  const source = `"src_endpoint":{"instance_uid":${canonicalString(origin.instanceUid)}},`;
   const version = canonicalString(origin.productVersion);
   return {
     beforeSequence: Buffer.from(
@@ -154,23 +156,38 @@ export function printRecord(lines: LineBuffer, event: AuditEvent, place: Place):
     case 'heartbeat':
     case 'gap': {
       const frame = frameOf(place.origin, NOT_ABOUT_STATEMENTS, undefined);
-      const rest =
-        event.phase === 'gap'
-          ? `,"phase":"gap","reason":${canonicalString(redactText(event.reason))}}}`
-          : `,"phase":"heartbeat","sessions":${event.sessions}}}`;
-      return printPlain(lines, frame, place, { timeMs: event.timeMs, sqlstate: '00000', rest });
+      const rest = event.phase === 'gap' ? printGap(event) : `,"phase":"heartbeat","sessions":${event.sessions}}}`;
+      return printPlain(lines, frame, place, {
+        timeMs: event.timeMs,
+        sqlstate: '00000',
+        before: event.phase === 'gap' ? printAfter(event) : '',
+        rest,
+      });
     }
   }
+}
+
+type GapEvent = Extract<AuditEvent, { phase: 'gap' }>;
+
+/** Sorts before the chain. */
+function printAfter({ after }: GapEvent): string {
+  return after === undefined ? '' : `"after":{"chain":${canonicalString(after.chain)},"seq":${after.seq}},`;
+}
+
+function printGap({ lost, reason }: GapEvent): string {
+  const count = lost === undefined ? '' : `,"lost":${lost}`;
+  return `${count},"phase":"gap","reason":${canonicalString(redactText(reason))}}}`;
 }
 
 function printPlain(
   lines: LineBuffer,
   frame: Frame,
   place: Place,
-  fields: { readonly timeMs: number; readonly sqlstate: string; readonly rest: string },
+  fields: { readonly timeMs: number; readonly sqlstate: string; readonly before?: string; readonly rest: string },
 ): string {
   printStart(lines, frame, place);
   printStatus(lines, frame, fields.sqlstate, fields.timeMs);
+  if (fields.before !== undefined) lines.addText(fields.before);
   const position = printChain(lines, place);
   lines.addText(fields.rest);
   return lines.endLine(position);

@@ -80,7 +80,7 @@ async function runInPod(environment: PodEnvironment): Promise<number> {
   beginStart();
   const log = openLog();
   const spool = join(environment.spoolDirectory, 'records.ndjson');
-  const file = await openFileSink(spool, { productVersion: version });
+  const file = await openFileSink(spool, { productVersion: version, instanceUid: environment.pod.uid });
   const sink = limitSpool(file, spool, environment.spoolLimitBytes);
   const { startPod } = await import('#proxy/start-pod.ts');
   let running: Awaited<ReturnType<typeof startPod>>;

@@ -26,7 +26,6 @@ export interface ConnectionGateOptions {
   readonly observer: SessionObserver;
   readonly metrics: Promise<ProxyMetrics>;
   /** For records; empty outside a cluster. */
-  readonly podUid: string;
   /** Shared by the connections of a process, which then closes it. */
   readonly decider?: Decider;
   /** Of decided texts; default 16 MiB. */
@@ -100,7 +99,7 @@ function createDependencies(wiring: Wiring): ConnectionDependencies {
     },
     get destination() {
       const target = live.world?.target;
-      return { podUid: options.podUid, hostname: target?.host ?? '', port: target?.port ?? 0 };
+      return { hostname: target?.host ?? '', port: target?.port ?? 0 };
     },
     observer: options.observer,
     checkToken: randomBytes(12).toString('hex'),
@@ -186,6 +185,10 @@ function watchRefusals(sink: AuditSink, onUnknown: () => void): AuditSink {
     get writable() {
       return sink.writable;
     },
+    get lastSeq() {
+      return sink.lastSeq;
+    },
+    ...(sink.whenConfirmed === undefined ? {} : { whenConfirmed: sink.whenConfirmed }),
     close: () => sink.close(),
   };
 }

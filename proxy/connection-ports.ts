@@ -83,7 +83,7 @@ export interface ConnectionDependencies {
   }): Promise<UpstreamResult>;
   readonly audit: { readonly sink: AuditSink; readonly required: boolean; readonly parameters: boolean };
   /** For records: the pod's UID (empty outside a cluster) and where the database is. */
-  readonly destination: { readonly podUid: string; readonly hostname: string; readonly port: number };
+  readonly destination: { readonly hostname: string; readonly port: number };
   readonly observer: SessionObserver;
   /** Random per process; the same that connectUpstream and the policies use. */
   readonly checkToken: string;

@@ -433,7 +433,6 @@ export class Connection {
       sessionUid: newTimedUid(),
       actorUid: identityUid(identity),
       groups: identity.groups,
-      podUid: destination.podUid,
       hostname: destination.hostname,
       port: destination.port,
       database: policy?.connection.database ?? '',

@@ -23,6 +23,9 @@ export function limitSpool(sink: AuditSink, path: string, limitBytes: number): A
     get writable() {
       return !isFull && sink.writable;
     },
+    get lastSeq() {
+      return sink.lastSeq;
+    },
     close: () => sink.close(),
   };
 }

@@ -100,7 +100,6 @@ async function openGate(
     log,
     observer: begun.observer,
     metrics: begun.metrics,
-    podUid: environment.pod.uid,
     // The thread for large texts costs memory: one for all; it is closed at the end of the process.
     decider: { decide: (input) => decider.decide(input), close: () => undefined },
     cacheMaxBytes: Math.floor(CACHES_MAX_BYTES / environment.connections.length),

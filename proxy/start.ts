@@ -65,7 +65,6 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     connection: qualifiedName(connection),
     observer: begun.observer,
     metrics: begun.metrics,
-    podUid: '',
   });
   const loading = gate.live.take(world.world);
   const watcher = watchManifests(options.manifests, read.fingerprint, async (next) => {

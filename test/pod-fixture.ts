@@ -92,6 +92,7 @@ export class PodFixture {
         return true;
       },
       writable: true,
+      lastSeq: 0,
       close: async () => undefined,
     };
     const write = (fields: object, message: string): void => {

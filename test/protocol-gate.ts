@@ -11,6 +11,7 @@ import type { PolicyState } from '#proxy/connection-ports.ts';
 import { listenForClients } from '#proxy/listener.ts';
 import { connectUpstream, type UpstreamTarget } from '#proxy/upstream.ts';
 import { SILENT_OBSERVER } from '#session/observer.ts';
+import { createDatabase } from './postgres.ts';
 
 export const CHECK_TOKEN = 'c0ffee';
 
@@ -187,6 +188,13 @@ export interface ProtocolGateOptions {
   readonly reportFault?: (error: unknown) => void;
 }
 
+/** An empty database on the server behind a superuser's URL, as the upstream of a gate. */
+export async function freshTarget(adminUrl: string, database: string): Promise<UpstreamTarget> {
+  await createDatabase(adminUrl, database);
+  const { hostname, port, username, password } = new URL(adminUrl);
+  return { host: hostname, port: Number(port), database, user: username, password, tls: { mode: 'Disable' } };
+}
+
 export async function startProtocolGate(options: ProtocolGateOptions): Promise<ProtocolGate> {
   const listeners = new Set<() => void>();
   const events: AuditEvent[] = [];
@@ -198,6 +206,7 @@ export async function startProtocolGate(options: ProtocolGateOptions): Promise<P
       return gate.auditWorks;
     },
     writable: true,
+    lastSeq: 0,
     close: async () => {},
   };
   const closers: (() => Promise<void>)[] = [];
@@ -232,7 +241,7 @@ export async function startProtocolGate(options: ProtocolGateOptions): Promise<P
         return { kind: 'connected', upstream, searchPath: ['public'] };
       },
       audit: { sink, required: true, parameters: options.parameters ?? false },
-      destination: { podUid: '', hostname: 'localhost', port: 5432 },
+      destination: { hostname: 'localhost', port: 5432 },
       observer: SILENT_OBSERVER,
       checkToken: CHECK_TOKEN,
       reportFault: (error) => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { AuditEvent, AuditSink } from '#audit/event.ts';
 import type { Log } from '#proxy/log.ts';
 import { startProxy } from '#proxy/start.ts';
+import { connectionManifests, policyManifest } from '#test/manifests.ts';
 
 export interface CorpusGateOptions {
   readonly serverPort: number;
@@ -30,33 +31,16 @@ export interface CorpusGate {
 }
 
 function manifest(options: CorpusGateOptions): string {
-  return `
-apiVersion: postern.dev/v1alpha1
-kind: DatabaseConnection
-metadata: { name: shop, namespace: data }
-spec:
-  engine: Postgres
-  host: 127.0.0.1
-  port: ${options.serverPort}
-  database: ${options.database}
-  searchPath: [${(options.searchPath ?? ['public']).join(', ')}]
-  tls: { mode: Disable }
-  credentials: { secretRef: { name: shop-agent } }
-  maskKey: { secretRef: { name: shop-agent, key: mask-key } }
----
-apiVersion: v1
-kind: Secret
-metadata: { name: shop-agent, namespace: data, labels: { postern.dev/connection: shop } }
-stringData: { username: ${options.user}, password: ${options.password}, mask-key: "a key for the corpus only" }
----
-apiVersion: postern.dev/v1alpha1
-kind: DatabaseAccessPolicy
-metadata: { name: corpus, namespace: data }
-spec:
-  connectionRef: { name: shop }
-  subjects: [{ serviceAccount: { namespace: agents, name: bot } }]
-${options.policySpec}
-`;
+  const connection = connectionManifests({
+    port: options.serverPort,
+    database: options.database,
+    username: options.user,
+    password: options.password,
+    spec: `  searchPath: [${(options.searchPath ?? ['public']).join(', ')}]
+  maskKey: { secretRef: { name: shop-agent, key: mask-key } }`,
+    secret: ', mask-key: "a key for the corpus only"',
+  });
+  return `${connection}---${policyManifest(options.policySpec, 'corpus', 'bot')}`;
 }
 
 /** Starts the proxy and waits until policy and catalog are in force; rejects with what it logged where it does not come up. */
@@ -82,6 +66,7 @@ export async function startCorpusGate(options: CorpusGateOptions): Promise<Corpu
       return true;
     },
     writable: true,
+    lastSeq: 0,
     close: async () => undefined,
   };
   const proxy = await startProxy({

@@ -22,6 +22,7 @@ const sink: AuditSink = {
     return true;
   },
   writable: true,
+  lastSeq: 0,
   close: async () => undefined,
 };
 let provider: Server;

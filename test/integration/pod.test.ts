@@ -428,7 +428,7 @@ describe('a running pod', () => {
     expect(fixture.endpoint.lastReport('data/shop')?.refusal).toBe('UnknownKey');
   });
 
-  test('holds no secret in its log and its records, and its records name the pod and the generation of the bundle', async () => {
+  test('holds no secret in its log and its records, and its records name the generation of the bundle', async () => {
     const client = await fixture.agent();
     await client.query(emails);
     const written = JSON.stringify(fixture.events) + fixture.logged.join('\n');
@@ -436,9 +436,9 @@ describe('a running pod', () => {
       expect(written).not.toContain(secret);
     }
     const decisions = fixture.events.flatMap((event) =>
-      event.phase === 'decision' ? [[event.session.podUid, event.about.generation, event.about.policies]] : [],
+      event.phase === 'decision' ? [[event.about.generation, event.about.policies]] : [],
     );
-    expect(decisions).toEqual([['pod-uid-1', 3, ['data/support']]]);
+    expect(decisions).toEqual([[3, ['data/support']]]);
   });
 });
 

@@ -20,6 +20,7 @@ const sink: AuditSink = {
     return true;
   },
   writable: true,
+  lastSeq: 0,
   close: async () => undefined,
 };
 

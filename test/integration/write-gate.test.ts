@@ -60,7 +60,7 @@ beforeAll(async () => {
     identity: { namespace: 'agents', serviceAccount: 'bot', groups: [], claims: {} },
     listen: { host: '127.0.0.1', port: 0 },
     admin: { host: '127.0.0.1', port: 0 },
-    sink: { append: () => true, writable: true, close: async () => undefined },
+    sink: { append: () => true, writable: true, lastSeq: 0, close: async () => undefined },
     log: silentLog,
   });
   await proxy.ready();

@@ -17,7 +17,6 @@ const session = {
   sessionUid: 's',
   actorUid: 'system:serviceaccount:a:b',
   groups: ['g'],
-  podUid: '',
   hostname: 'h',
   port: 5432,
   database: 'd',
@@ -80,6 +79,8 @@ describe('the audit chain', () => {
     const path = await written('canonical', [
       decision('\ud800 "\\\n\u2028'),
       { phase: 'heartbeat', timeMs: 1, sessions: 2 },
+      { phase: 'gap', timeMs: 1, reason: 'resumed', lost: 3, after: { chain: 'c', seq: 7 } },
+      { phase: 'gap', timeMs: 1, reason: 'torn_line' },
       ...EVENTS,
     ]);
     for (const line of readFileSync(path, 'utf8').trimEnd().split('\n'))
