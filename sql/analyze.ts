@@ -68,6 +68,7 @@ function newContext(input: AnalysisInput, source: SourceText, command: string, s
     deferred: [],
     effects: [],
     checks: [],
+    sentinels: [],
     masked: new Set(),
     rowFilters: new Set(),
     readRelationOids: new Set(),
@@ -187,6 +188,7 @@ function accept(context: Context, pieces: readonly TextPiece[]): AcceptedStateme
     shape: isPrepared ? { strippedColumns: 0, hidesRows: false } : shape,
     ...(isPrepared ? { executed: { checks: context.checks, shape } } : {}),
     governed: context.governed,
+    ...(context.sentinels.length === 0 ? {} : { sentinels: context.sentinels }),
     ...(context.copy === undefined ? {} : { copy: context.copy }),
   };
 }
