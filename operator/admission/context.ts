@@ -25,6 +25,19 @@ export interface SidecarTemplate {
   readonly resources: SidecarResources;
   /** A Kubernetes quantity; the proxy's own bound is 80 % of it. */
   readonly spoolSizeLimit: string;
+  /** Absent: what the code of this release makes of it. */
+  readonly shape?: SidecarShape;
+}
+
+/**
+ * What the code of a release makes of a template, with marks where a pod's connections and the root keys go (sidecar.ts). It is kept for
+ * templates of earlier releases, since the code of this one may make something else of them.
+ */
+export interface SidecarShape {
+  readonly container: Readonly<Record<string, unknown>>;
+  readonly volumes: readonly Readonly<Record<string, unknown>>[];
+  /** The source in the volume of bundles that each connection has. */
+  readonly bundleSource: Readonly<Record<string, unknown>>;
 }
 
 export interface AdmissionContext {

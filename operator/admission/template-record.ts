@@ -2,9 +2,9 @@
  * The templates that were injected and may still run, kept in one ConfigMap of the operator's namespace: from it replicas of any release know
  * what the others inject. A pod that is in none of them gets no credentials.
  */
-import { asList, asMap, isMap, isSameJson, mapsOf, textOf } from './pod-json.ts';
-import type { SidecarTemplate } from './context.ts';
-import { templateHash } from './sidecar.ts';
+import { asList, asMap, isMap, mapsOf, textOf } from './pod-json.ts';
+import type { SidecarShape, SidecarTemplate } from './context.ts';
+import { shapeOf, templateHash } from './sidecar.ts';
 
 export const TEMPLATE_RECORD_NAME = 'postern-sidecar-templates';
 
@@ -20,7 +20,7 @@ export function withTemplate(record: unknown, current: SidecarTemplate): readonl
   const known = recordedTemplates(record).filter((template) => templateHash(template) !== hash);
   const previous = known.find((template) => template.release !== current.release)?.release;
   const kept = known.filter(({ release }) => release === current.release || release === previous);
-  return [current, ...kept].slice(0, MAX_TEMPLATES);
+  return [{ ...current, shape: shapeOf(current) }, ...kept].slice(0, MAX_TEMPLATES);
 }
 
 /** Reads `data` of the ConfigMap. */
@@ -37,11 +37,6 @@ export function recordedTemplates(record: unknown): readonly SidecarTemplate[] {
 /** `data` of the ConfigMap. */
 export function recordData(templates: readonly SidecarTemplate[]): Readonly<Record<string, string>> {
   return { templates: JSON.stringify(templates) };
-}
-
-/** Whether the ConfigMap must be written. */
-export function isRecorded(record: unknown, data: Readonly<Record<string, string>>): boolean {
-  return isSameJson(record, data);
 }
 
 const PULL_POLICIES = ['Always', 'IfNotPresent', 'Never'] as const;
@@ -62,7 +57,9 @@ function decodeTemplate(value: unknown): SidecarTemplate | undefined {
     return undefined;
   if (spoolSizeLimit === undefined || typeof collectorUrl !== 'string') return undefined;
   if (imagePullPolicy === undefined || resources === undefined) return undefined;
-  return { release, image, imagePullPolicy, operatorUrl, collectorUrl, logLevel, resources, spoolSizeLimit };
+  const shape = decodeShape(value['shape']);
+  if (shape === undefined) return undefined;
+  return { release, image, imagePullPolicy, operatorUrl, collectorUrl, logLevel, resources, spoolSizeLimit, shape };
 }
 
 function decodeResources(value: unknown): SidecarTemplate['resources'] | undefined {
@@ -74,4 +71,11 @@ function decodeResources(value: unknown): SidecarTemplate['resources'] | undefin
       ),
     );
   return { requests: texts(value['requests']), limits: texts(value['limits']) };
+}
+
+/** Without it the template is of no use: the code of this release would make something else of it. */
+function decodeShape(value: unknown): SidecarShape | undefined {
+  const { container, volumes, bundleSource } = asMap(value);
+  if (!isMap(container) || !isMap(bundleSource) || !Array.isArray(volumes)) return undefined;
+  return { container, bundleSource, volumes: mapsOf(volumes) };
 }

@@ -78,7 +78,7 @@ export const CHANGED: readonly (readonly [string, Change, string])[] = [
   [
     'another account told to it',
     (pod) =>
-      void (sidecarOf(pod).env[14] = {
+      void (sidecarOf(pod).env[15] = {
         name: 'POD_SERVICE_ACCOUNT',
         valueFrom: { fieldRef: { fieldPath: 'metadata.name' } },
       }),

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { checkInjectedPod } from '#operator/admission/check-injected-pod.ts';
+import { shapeOf } from '#operator/admission/sidecar.ts';
 import { recordData, recordedTemplates, withTemplate } from '#operator/admission/template-record.ts';
 import { watchPods } from '#operator/admission/watchdog.ts';
 import {
@@ -159,14 +160,30 @@ describe('the watchdog', () => {
 describe('the record of templates', () => {
   const later = { ...TEMPLATE, release: '0.2.0', image: 'localhost/postern:0.2.0' };
 
+  const versions = (templates: ReturnType<typeof withTemplate>): readonly string[] =>
+    templates.map(({ release, collectorUrl }) => `${release} ${collectorUrl}`.trim());
+
   test('keeps this release and the one before, newest first', () => {
     const first = withTemplate(undefined, PREVIOUS);
     const second = withTemplate(recordData(first), TEMPLATE);
-    expect(second).toEqual([TEMPLATE, PREVIOUS]);
-    const changed = { ...TEMPLATE, collectorUrl: 'https://collector' };
-    const third = withTemplate(recordData(second), changed);
-    expect(third).toEqual([changed, TEMPLATE, PREVIOUS]);
-    expect(withTemplate(recordData(third), later)).toEqual([later, changed, TEMPLATE]);
+    expect(versions(second)).toEqual(['0.1.0', '0.0.9 https://old']);
+    const third = withTemplate(recordData(second), { ...TEMPLATE, collectorUrl: 'https://new' });
+    expect(versions(third)).toEqual(['0.1.0 https://new', '0.1.0', '0.0.9 https://old']);
+    expect(versions(withTemplate(recordData(third), later))).toEqual(['0.2.0', '0.1.0 https://new', '0.1.0']);
+  });
+
+  test('keeps what an earlier release made, also where this one would make something else', () => {
+    const [recorded = PREVIOUS] = recordedTemplates(recordData(withTemplate(undefined, PREVIOUS)));
+    const shape = shapeOf(recorded);
+    const older = { ...recorded, shape: { ...shape, container: { ...shape.container, args: ['proxy', '--older'] } } };
+    const [kept = PREVIOUS] = recordedTemplates(recordData([older]));
+    const pod = live(injected(agentPod(), admissionContext({ template: older })));
+    expect(JSON.stringify(pod)).toContain('--older');
+    expect(checkInjectedPod(pod, admissionContext({ previousTemplates: [kept] }))).toMatchObject({
+      kind: 'injected',
+      outdated: true,
+    });
+    expect(reasons(pod, admissionContext({ previousTemplates: [PREVIOUS] }))[0]).toMatch(/^SidecarChanged: /);
   });
 
   test('writing the same again changes nothing, and rubbish reads as nothing', () => {
