@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { connectionManifests, policyManifest } from '../manifests.ts';
+import { createDatabase } from '../postgres.ts';
 
 const database = 'check_test';
 const program = new URL('../../cli/main.ts', import.meta.url).pathname;
@@ -38,13 +40,18 @@ function check(sql: string, ...more: string[]): Promise<Answer> {
   );
 }
 
+const POLICY = `  tables:
+    - name: public.customers
+      actions: [Select, Delete]
+      mask: [{ columns: [email], with: { method: Redact } }]
+      rowFilter: "region = {{ identity.claims.region }}"
+  guardrails:
+    - { name: human-for-deletes, when: "statement.command == 'DELETE'", action: RequireApproval }
+  approval: { approvers: [{ group: dba }] }`;
+
 beforeAll(async () => {
   const url = new URL(inject('sharedPostgresUrl'));
-  const root = new pg.Client({ connectionString: url.href });
-  await root.connect();
-  await root.query(`DROP DATABASE IF EXISTS ${database}`);
-  await root.query(`CREATE DATABASE ${database}`);
-  await root.end();
+  await createDatabase(url.href, database);
   const own = new URL(url);
   own.pathname = `/${database}`;
   const client = new pg.Client({ connectionString: own.href });
@@ -52,41 +59,9 @@ beforeAll(async () => {
   await client.query('CREATE TABLE customers (id int PRIMARY KEY, email text, region text)');
   await client.end();
   folder = await mkdtemp(join(tmpdir(), 'postern-check-'));
-  await writeFile(
-    join(folder, 'all.yaml'),
-    `
-apiVersion: postern.dev/v1alpha1
-kind: DatabaseConnection
-metadata: { name: shop, namespace: data }
-spec:
-  engine: Postgres
-  host: 127.0.0.1
-  port: ${url.port}
-  database: ${database}
-  tls: { mode: Disable }
-  credentials: { secretRef: { name: shop-agent } }
----
-apiVersion: v1
-kind: Secret
-metadata: { name: shop-agent, namespace: data }
-stringData: { username: ${url.username}, password: ${url.password} }
----
-apiVersion: postern.dev/v1alpha1
-kind: DatabaseAccessPolicy
-metadata: { name: support, namespace: data }
-spec:
-  connectionRef: { name: shop }
-  subjects: [{ serviceAccount: { namespace: agents, name: support-bot } }]
-  tables:
-    - name: public.customers
-      actions: [Select, Delete]
-      mask: [{ columns: [email], with: { method: Redact } }]
-      rowFilter: "region = {{ identity.claims.region }}"
-  guardrails:
-    - { name: human-for-deletes, when: "statement.command == 'DELETE'", action: RequireApproval }
-  approval: { approvers: [{ group: dba }] }
-`,
-  );
+  const { port, username, password } = url;
+  const connection = connectionManifests({ port, database, username, password });
+  await writeFile(join(folder, 'all.yaml'), `${connection}---${policyManifest(POLICY)}`);
 });
 
 afterAll(async () => {

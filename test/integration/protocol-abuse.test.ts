@@ -22,6 +22,7 @@ import {
   encodeSync,
 } from '#wire/encode.ts';
 import { encodeCancelRequest, encodeGssencRequest, encodeStartup } from '#wire/startup.ts';
+import { connectionManifests, policyManifest } from '../manifests.ts';
 import { type PostgresServer, startPostgres } from '../postgres.ts';
 import { RawSession } from '../raw-session.ts';
 
@@ -30,17 +31,9 @@ let admin: pg.Client;
 let folder: string;
 let proxy: RunningProxy;
 
-const POLICY = `
-apiVersion: postern.dev/v1alpha1
-kind: DatabaseAccessPolicy
-metadata: { name: support, namespace: data }
-spec:
-  connectionRef: { name: shop }
-  subjects: [{ serviceAccount: { namespace: agents, name: support-bot } }]
-  tables:
+const POLICY = policyManifest(`  tables:
     - { name: public.customers, mask: [{ columns: [email], with: { method: Redact } }] }
-    - { name: public.notes, actions: [Select, Insert] }
-`;
+    - { name: public.notes, actions: [Select, Insert] }`);
 const DENIAL =
   'policy data/support does not allow SELECT on public.payroll; use one of: public.customers, public.notes';
 
@@ -64,26 +57,9 @@ afterAll(async () => {
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'postern-abuse-'));
-  await writeFile(
-    join(folder, 'connection.yaml'),
-    `
-apiVersion: postern.dev/v1alpha1
-kind: DatabaseConnection
-metadata: { name: shop, namespace: data }
-spec:
-  engine: Postgres
-  host: 127.0.0.1
-  port: ${server.port}
-  database: abuse
-  tls: { mode: Disable }
-  credentials: { secretRef: { name: shop-agent } }
----
-apiVersion: v1
-kind: Secret
-metadata: { name: shop-agent, namespace: data, labels: { postern.dev/connection: shop } }
-stringData: { username: abuse_agent, password: "agent secret" }
-`,
-  );
+  const { port } = server;
+  const credentials = { username: 'abuse_agent', password: 'agent secret' };
+  await writeFile(join(folder, 'connection.yaml'), connectionManifests({ port, database: 'abuse', ...credentials }));
   await writeFile(join(folder, 'policy.yaml'), POLICY);
   proxy = await startProxy({
     manifests: folder,

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { connectionManifests, policyManifest } from '../manifests.ts';
 
 const program = new URL('../../cli/main.ts', import.meta.url).pathname;
 const password = 'command-test-secret';
@@ -20,33 +21,9 @@ beforeAll(async () => {
   await root.end();
   folder = await mkdtemp(join(tmpdir(), 'postern-command-'));
   manifests = join(folder, 'shop.yaml');
-  await writeFile(
-    manifests,
-    `
-apiVersion: postern.dev/v1alpha1
-kind: DatabaseConnection
-metadata: { name: shop, namespace: data }
-spec:
-  engine: Postgres
-  host: 127.0.0.1
-  port: ${url.port}
-  database: postgres
-  tls: { mode: Disable }
-  credentials: { secretRef: { name: shop-agent } }
----
-apiVersion: v1
-kind: Secret
-metadata: { name: shop-agent, namespace: data, labels: { postern.dev/connection: shop } }
-stringData: { username: command_agent, password: ${password} }
----
-apiVersion: postern.dev/v1alpha1
-kind: DatabaseAccessPolicy
-metadata: { name: support, namespace: data }
-spec:
-  connectionRef: { name: shop }
-  subjects: [{ serviceAccount: { namespace: agents, name: support-bot } }]
-`,
-  );
+  const credentials = { username: 'command_agent', password };
+  const connection = connectionManifests({ port: url.port, database: 'postgres', ...credentials });
+  await writeFile(manifests, `${connection}---${policyManifest('')}`);
 });
 
 afterAll(async () => {

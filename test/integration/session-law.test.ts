@@ -4,25 +4,14 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { connectUpstream, type UpstreamTarget } from '#proxy/upstream.ts';
 import { ReadBuffer } from '#proxy/read-buffer.ts';
 import * as encode from '#wire/encode.ts';
-import { createDatabase } from '../postgres.ts';
-import { type ProtocolGate, startProtocolGate } from '../protocol-gate.ts';
+import { freshTarget, type ProtocolGate, startProtocolGate } from '../protocol-gate.ts';
 import { MessageLog, RawSession } from '../raw-session.ts';
 
 let target: UpstreamTarget;
 let gate: ProtocolGate;
 
 beforeAll(async () => {
-  const admin = inject('sharedPostgresUrl');
-  await createDatabase(admin, 'session_law');
-  const url = new URL(admin);
-  target = {
-    host: url.hostname,
-    port: Number(url.port),
-    database: 'session_law',
-    user: url.username,
-    password: url.password,
-    tls: { mode: 'Disable' },
-  };
+  target = await freshTarget(inject('sharedPostgresUrl'), 'session_law');
   gate = await startProtocolGate({ target });
 });
 

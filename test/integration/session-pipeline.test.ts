@@ -15,25 +15,14 @@ import {
   encodeQuery,
   encodeSync,
 } from '#wire/encode.ts';
-import { createDatabase } from '../postgres.ts';
-import { type ProtocolGate, startProtocolGate, testPolicy } from '../protocol-gate.ts';
+import { freshTarget, type ProtocolGate, startProtocolGate, testPolicy } from '../protocol-gate.ts';
 import { RawSession } from '../raw-session.ts';
 
 let target: UpstreamTarget;
 let gate: ProtocolGate;
 
 beforeAll(async () => {
-  const admin = inject('sharedPostgresUrl');
-  await createDatabase(admin, 'session_pipeline');
-  const url = new URL(admin);
-  target = {
-    host: url.hostname,
-    port: Number(url.port),
-    database: 'session_pipeline',
-    user: url.username,
-    password: url.password,
-    tls: { mode: 'Disable' },
-  };
+  target = await freshTarget(inject('sharedPostgresUrl'), 'session_pipeline');
   gate = await startProtocolGate({
     target,
     rules: [

@@ -1,24 +1,13 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import pg from 'pg';
 import type { UpstreamTarget } from '#proxy/upstream.ts';
-import { DENIED, type ProtocolGate, startProtocolGate, testPolicy } from '../protocol-gate.ts';
-import { createDatabase } from '../postgres.ts';
+import { DENIED, freshTarget, type ProtocolGate, startProtocolGate, testPolicy } from '../protocol-gate.ts';
 
 let target: UpstreamTarget;
 let gate: ProtocolGate;
 
 beforeAll(async () => {
-  const admin = inject('sharedPostgresUrl');
-  await createDatabase(admin, 'session_protocol');
-  const url = new URL(admin);
-  target = {
-    host: url.hostname,
-    port: Number(url.port),
-    database: 'session_protocol',
-    user: url.username,
-    password: url.password,
-    tls: { mode: 'Disable' },
-  };
+  target = await freshTarget(inject('sharedPostgresUrl'), 'session_protocol');
   gate = await startProtocolGate({ target });
 });
 

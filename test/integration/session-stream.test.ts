@@ -4,8 +4,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import pg from 'pg';
 import type { UpstreamTarget } from '#proxy/upstream.ts';
 import { encodeQuery, encodeTerminate } from '#wire/encode.ts';
-import { createDatabase } from '../postgres.ts';
-import { type ProtocolGate, startProtocolGate, testPolicy } from '../protocol-gate.ts';
+import { freshTarget, type ProtocolGate, startProtocolGate, testPolicy } from '../protocol-gate.ts';
 import { RawSession } from '../raw-session.ts';
 
 const ROWS = 60_000;
@@ -16,16 +15,7 @@ let gate: ProtocolGate;
 
 beforeAll(async () => {
   adminUrl = inject('sharedPostgresUrl');
-  await createDatabase(adminUrl, 'session_stream');
-  const url = new URL(adminUrl);
-  target = {
-    host: url.hostname,
-    port: Number(url.port),
-    database: 'session_stream',
-    user: url.username,
-    password: url.password,
-    tls: { mode: 'Disable' },
-  };
+  target = await freshTarget(adminUrl, 'session_stream');
   gate = await startProtocolGate({ target });
 });
 
@@ -36,7 +26,7 @@ afterAll(async () => {
 describe('a fault of the gate', () => {
   const FAULTY = {
     when: /faulty/,
-    get accepted(): undefined {
+    get accepted(): never {
       throw new Error('a fault of the decision');
     },
   };
