@@ -12,6 +12,8 @@ import { silentLog } from '#proxy/log.ts';
 import { openServerTls } from '#proxy/server-tls.ts';
 import { type RunningProxy, startProxy } from '#proxy/start.ts';
 import { createAuthority } from '../certificates.ts';
+import { connectionManifests, policyManifest } from '../manifests.ts';
+import { createDatabase } from '../postgres.ts';
 
 const database = 'client_authentication_test';
 const authority = createAuthority();
@@ -72,11 +74,7 @@ afterAll(async () => {
 });
 
 async function prepareDatabase(url: URL): Promise<void> {
-  const root = new pg.Client({ connectionString: url.href });
-  await root.connect();
-  await root.query(`DROP DATABASE IF EXISTS ${database}`);
-  await root.query(`CREATE DATABASE ${database}`);
-  await root.end();
+  await createDatabase(url.href, database);
   const own = new URL(url);
   own.pathname = `/${database}`;
   const client = new pg.Client({ connectionString: own.href });
@@ -87,33 +85,13 @@ async function prepareDatabase(url: URL): Promise<void> {
   await client.end();
 }
 
-function manifests(url: URL): string {
-  return `
-apiVersion: postern.dev/v1alpha1
-kind: DatabaseConnection
-metadata: { name: shop, namespace: data }
-spec:
-  engine: Postgres
-  host: 127.0.0.1
-  port: ${url.port}
-  database: ${database}
-  tls: { mode: Disable }
-  credentials: { secretRef: { name: shop-agent } }
-  clientAuth: { mode: OIDC, oidc: { issuer: "${issuer}", audience: shop } }
----
-apiVersion: v1
-kind: Secret
-metadata: { name: shop-agent, namespace: data }
-stringData: { username: ${url.username}, password: ${url.password} }
----
-apiVersion: postern.dev/v1alpha1
-kind: DatabaseAccessPolicy
-metadata: { name: support, namespace: data }
-spec:
-  connectionRef: { name: shop }
-  subjects: [{ serviceAccount: { namespace: agents, name: support-bot }, group: support }]
-  tables: [{ name: public.tickets, rowFilter: "department = {{ identity.claims.department }}" }]
-`;
+const POLICY = `  tables: [{ name: public.tickets, rowFilter: "department = {{ identity.claims.department }}" }]`;
+
+function manifests({ port, username, password }: URL): string {
+  const spec = `  clientAuth: { mode: OIDC, oidc: { issuer: "${issuer}", audience: shop } }`;
+  const connection = connectionManifests({ port, database, username, password, spec });
+  const subject = 'serviceAccount: { namespace: agents, name: support-bot }';
+  return `${connection}---${policyManifest(POLICY).replace(subject, `${subject}, group: support`)}`;
 }
 
 async function agent(password: string, ssl: pg.ClientConfig['ssl'] = false): Promise<pg.Client> {

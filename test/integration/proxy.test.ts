@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 
 import type { AuditEvent, AuditSink } from '#audit/event.ts';
 import { silentLog } from '#proxy/log.ts';
 import { ManifestError, type ProxyOptions, type RunningProxy, startProxy } from '#proxy/start.ts';
+import { connectionManifests, policyManifest } from '../manifests.ts';
 
 const database = 'proxy_test';
 let admin: pg.Client;
@@ -25,38 +26,12 @@ const sink: AuditSink = {
 };
 
 function connection(spec = ''): string {
-  return `
-apiVersion: postern.dev/v1alpha1
-kind: DatabaseConnection
-metadata: { name: shop, namespace: data }
-spec:
-  engine: Postgres
-  host: 127.0.0.1
-  port: ${serverUrl.port}
-  database: ${database}
-  tls: { mode: Disable }
-  credentials: { secretRef: { name: shop-agent } }
-${spec}
----
-apiVersion: v1
-kind: Secret
-metadata: { name: shop-agent, namespace: data, labels: { postern.dev/connection: shop } }
-stringData: { username: proxy_agent, password: "agent secret" }
-`;
+  const credentials = { username: 'proxy_agent', password: 'agent secret' };
+  return connectionManifests({ port: serverUrl.port, database, ...credentials, spec });
 }
 
 function policy(table: string, more = ''): string {
-  return `
-apiVersion: postern.dev/v1alpha1
-kind: DatabaseAccessPolicy
-metadata: { name: support, namespace: data }
-spec:
-  connectionRef: { name: shop }
-  subjects: [{ serviceAccount: { namespace: agents, name: support-bot } }]
-  tables:
-    - ${table}
-${more}
-`;
+  return policyManifest(`  tables:\n    - ${table}\n${more}`);
 }
 
 const masked = '{ name: public.customers, mask: [{ columns: [email], with: { method: Redact } }] }';

@@ -6,6 +6,8 @@ import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { silentLog } from '#proxy/log.ts';
 import { type RunningProxy, startProxy } from '#proxy/start.ts';
+import { connectionManifests, policyManifest } from '../manifests.ts';
+import { createDatabase } from '../postgres.ts';
 
 const database = 'write_gate';
 let admin: pg.Client;
@@ -13,36 +15,20 @@ let client: pg.Client;
 let proxy: RunningProxy;
 let folder: string;
 
-function manifests(port: string): string {
-  return `
-apiVersion: postern.dev/v1alpha1
-kind: DatabaseConnection
-metadata: { name: shop, namespace: data }
-spec: { engine: Postgres, host: 127.0.0.1, port: ${port}, database: ${database}, tls: { mode: Disable }, credentials: { secretRef: { name: agent } } }
----
-apiVersion: v1
-kind: Secret
-metadata: { name: agent, namespace: data }
-stringData: { username: write_agent, password: agent }
----
-apiVersion: postern.dev/v1alpha1
-kind: DatabaseAccessPolicy
-metadata: { name: support, namespace: data }
-spec:
-  connectionRef: { name: shop }
-  subjects: [{ serviceAccount: { namespace: agents, name: bot } }]
-  tables:
+const POLICY = `  tables:
     - { name: public.customers, actions: [Select, Insert, Update, Delete], mask: [{ columns: [email], with: { method: Email } }], rowFilter: "region = 'eu'" }
-    - { name: public.orders, actions: [Select, Insert, Update, Delete] }
-`;
+    - { name: public.orders, actions: [Select, Insert, Update, Delete] }`;
+
+function manifests(port: string): string {
+  const connection = connectionManifests({ port, database, username: 'write_agent', password: 'agent' });
+  return `${connection}---${policyManifest(POLICY, 'support', 'bot')}`;
 }
 
 beforeAll(async () => {
   const url = new URL(inject('sharedPostgresUrl'));
+  await createDatabase(url.href, database);
   const root = new pg.Client({ connectionString: url.href });
   await root.connect();
-  await root.query(`DROP DATABASE IF EXISTS ${database}`);
-  await root.query(`CREATE DATABASE ${database}`);
   await root.query('DROP ROLE IF EXISTS write_agent');
   await root.query("CREATE ROLE write_agent LOGIN PASSWORD 'agent'");
   await root.end();
