@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ApiError, isConflict } from '#kubernetes/api-error.ts';
+import { ApiError, ApiUnreachable, isConflict } from '#kubernetes/api-error.ts';
 import type { ClusterClient } from '#kubernetes/cluster-client.ts';
 import { EventRecorder } from '#kubernetes/event-recorder.ts';
 import { LeaderElector } from '#kubernetes/leader-election.ts';
@@ -218,6 +218,29 @@ describe('leader election', () => {
     expect(leader.isLeader()).toBe(false);
     await leader.stop();
     expect((await client.request<KubernetesObject>('GET', path))['spec']).toMatchObject({ holderIdentity: 'thief' });
+  });
+
+  test('a leader that reaches the API server no more gives up before its lease can be taken', async () => {
+    let isCut = false;
+    // The API server itself stays: only this elector's way to it is cut.
+    const request: ClusterClient['request'] = async (method, path, options) => {
+      if (isCut) throw new ApiUnreachable('cut off');
+      return await client.request(method, path, options);
+    };
+    const events: string[] = [];
+    const common = { namespace, name: 'cut-off', log: quietLog, times };
+    const onLost = (): void => void events.push('lost');
+    const onStartedLeading = (): void => void events.push('leads');
+    const leader = new LeaderElector({ ...common, client: { request }, identity: 'cut', onLost, onStartedLeading });
+    leader.start();
+    await until(() => leader.isLeader(), 'it leads');
+    const heir = elector('heir', 'cut-off', events);
+    heir.start();
+    isCut = true;
+    await until(() => heir.isLeader(), 'the heir leads');
+    expect(events).toEqual(['leads', 'lost', 'heir leads']);
+    expect(leader.isLeader()).toBe(false);
+    await Promise.all([leader.stop(), heir.stop()]);
   });
 
   test('a lease whose holder died is taken after its time', async () => {
