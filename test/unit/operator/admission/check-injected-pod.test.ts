@@ -12,6 +12,7 @@ import {
   ROOT_KEY,
   TEMPLATE,
 } from '#test/admission-samples.ts';
+import { CHANGED } from '#test/cluster/admission-attacks.ts';
 
 const CONTEXT = admissionContext();
 const PREVIOUS = { ...TEMPLATE, release: '0.0.9', image: 'localhost/postern:0.0.9', collectorUrl: 'https://old' };
@@ -124,6 +125,15 @@ describe('a live pod', () => {
     const [sidecar] = (pod['spec'] as { initContainers: { volumeMounts: Json[] }[] }).initContainers;
     sidecar?.volumeMounts.push({ name: 'kube-api-access-x', readOnly: true, mountPath: '/postern' });
     expect(reasons(pod)[0]).toMatch(/^SidecarChanged: /);
+  });
+});
+
+describe('the policy behind the webhook and this check agree', () => {
+  test.each(CHANGED)('%s: refused here too', (_what, change) => {
+    const pod = injected(agentPod());
+    expect(checkInjectedPod(pod, CONTEXT, 'agents').kind).toBe('injected');
+    change(pod);
+    expect(checkInjectedPod(pod, CONTEXT, 'agents').kind).toBe('refused');
   });
 });
 
