@@ -2,6 +2,8 @@
 import { Argument, Command, CommanderError } from 'commander';
 import { collect, UsageError } from './arguments.ts';
 import type { CheckArguments } from './check.ts';
+import type { CollectorArguments } from './collector.ts';
+import { withCollectorOptions } from './collector-command.ts';
 import type { OperatorArguments } from '#operator/settings.ts';
 import { withOperatorOptions } from './operator-command.ts';
 import type { ProxyArguments } from './proxy.ts';
@@ -79,6 +81,13 @@ withOperatorOptions(addCommand('operator'))
   .action(async (task: 'run' | 'uninstall', options: OperatorArguments) => {
     const { runOperator, runUninstall } = await import('./operator.ts');
     process.exitCode = await (task === 'run' ? runOperator(options) : runUninstall(options));
+  });
+
+withCollectorOptions(addCommand('collector'))
+  .description('Take audit records from sidecars, check their chains, and write them to S3 once.')
+  .action(async (options: CollectorArguments) => {
+    const { runCollector } = await import('./collector.ts');
+    process.exitCode = await runCollector(options);
   });
 
 addCommand('verify')
