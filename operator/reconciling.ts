@@ -3,6 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { KubernetesObject } from '#kubernetes/object.ts';
 import type { CacheKind } from './caches.ts';
 import type { OperatorDependencies } from './dependencies.ts';
+import type { Look } from './database-look/looker.ts';
+import { Reconciler } from './reconcile/reconciler.ts';
 
 export interface Reconciling {
   /** A followed object was added, changed or (undefined) is gone; on every replica. */
@@ -17,18 +19,21 @@ export interface Reconciling {
   readonly handleCredentials: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 }
 
-export function openReconciling(_dependencies: OperatorDependencies): Reconciling {
+/** Begins to follow what it needs besides the caches. */
+export function openReconciling(dependencies: OperatorDependencies): Reconciling {
+  const reconciler = new Reconciler(dependencies, look);
   return {
-    changed: () => undefined,
-    trustChanged: () => undefined,
-    lead: () => undefined,
-    stop: async () => await Promise.resolve(),
-    queueDepth: () => 0,
-    handleCredentials: async (request, response) => {
-      request.resume();
-      response.writeHead(503, { 'content-type': 'application/json' });
-      response.end(JSON.stringify({ reason: 'NotReady', message: 'this operator does not serve credentials yet' }));
-      return await Promise.resolve();
-    },
+    changed: (kind, key, object) => reconciler.changed(kind, key, object),
+    trustChanged: () => reconciler.trustChanged(),
+    lead: () => reconciler.lead(),
+    stop: async () => await reconciler.stop(),
+    queueDepth: () => reconciler.queueDepth(),
+    handleCredentials: async (request, response) => await reconciler.handleCredentials(request, response),
   };
 }
+
+/** The client library is loaded by the leader alone, when it first looks. */
+const look: Look = async (connection, material) => {
+  const { lookAtDatabase } = await import('./database-look/look-at-database.ts');
+  return await lookAtDatabase(connection, material);
+};

@@ -24,7 +24,12 @@ export type CertificatesReading =
   | { readonly kind: 'found'; readonly pem: string }
   | { readonly kind: 'missing'; readonly problem: string };
 
-export type MaterialProblem = 'SecretForbidden' | 'SecretNotFound' | 'SecretIncomplete' | 'SecretsNotListed' | 'MaskKeyNotMade';
+export type MaterialProblem =
+  | 'SecretForbidden'
+  | 'SecretNotFound'
+  | 'SecretIncomplete'
+  | 'SecretsNotListed'
+  | 'MaskKeyNotMade';
 
 export interface ReadyMaterial {
   readonly kind: 'ready';
@@ -48,7 +53,10 @@ export function readMaterial(connection: DatabaseConnection, lookup: SecretLooku
     );
   }
   if (!lookup.isSynced(namespace)) {
-    return refused('SecretsNotListed', `the Secrets of namespace ${namespace} are not listed yet; is there a Role for the operator?`);
+    return refused(
+      'SecretsNotListed',
+      `the Secrets of namespace ${namespace} are not listed yet; is there a Role for the operator?`,
+    );
   }
   const credentials = readLabelled(connection, spec.credentials.secretRef.name, ['username', 'password'], lookup);
   if (credentials.kind === 'refused') return credentials;
@@ -57,14 +65,18 @@ export function readMaterial(connection: DatabaseConnection, lookup: SecretLooku
   const authority = spec.tls.caSecretRef;
   const certificates =
     authority === undefined ? undefined : lookup.certificates(namespace, authority.name, authority.key);
-  if (certificates?.kind === 'missing') return refused('SecretNotFound', `spec.tls.caSecretRef: ${certificates.problem}`);
+  if (certificates?.kind === 'missing')
+    return refused('SecretNotFound', `spec.tls.caSecretRef: ${certificates.problem}`);
   const [username, password] = credentials.values.map((value) => value.toString('utf8'));
   if (username === undefined || password === undefined) return refused('SecretIncomplete', `${namespace}/${name}`);
   return { kind: 'ready', username, password, maskKey: maskKey.key, tlsCa: certificates?.pem };
 }
 
 /** The command that says which connection a Secret is for. */
-export function labelCommand(connection: { readonly namespace: string; readonly name: string }, secret: string): string {
+export function labelCommand(
+  connection: { readonly namespace: string; readonly name: string },
+  secret: string,
+): string {
   return `kubectl --namespace ${connection.namespace} label --overwrite secret ${secret} ${SECRET_LABEL}=${connection.name}`;
 }
 

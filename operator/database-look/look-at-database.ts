@@ -70,7 +70,8 @@ class CarefulClient extends pg.Client {
     this.#isVerified = isVerified;
     for (const method of ['_handleAuthCleartextPassword', '_handleAuthMD5Password'] as const) {
       const original: unknown = Reflect.get(this, method);
-      if (typeof original !== 'function') throw new TypeError(`pg has no ${method}; its version is pinned, check the update`);
+      if (typeof original !== 'function')
+        throw new TypeError(`pg has no ${method}; its version is pinned, check the update`);
       Reflect.set(this, method, (...given: readonly unknown[]) => {
         if (this.#isVerified) Reflect.apply(original, this, given);
         else this.#refuse();
@@ -79,7 +80,9 @@ class CarefulClient extends pg.Client {
   }
 
   #refuse(): void {
-    const { connection } = this as unknown as { readonly connection: { readonly stream: { destroy: (error: Error) => void } } };
+    const { connection } = this as unknown as {
+      readonly connection: { readonly stream: { destroy: (error: Error) => void } };
+    };
     connection.stream.destroy(new WeakAuthenticationError('weak authentication'));
   }
 }
@@ -91,7 +94,8 @@ function describeFailure(error: unknown, where: string, password: string): Datab
       `the server at ${where} asks for the password in clear or as MD5; use scram-sha-256 there, or tls.mode VerifyCA or VerifyFull`,
     );
   }
-  const { code = '', message } = error instanceof Error ? (error as Error & { readonly code?: string }) : { message: '' };
+  const { code = '', message } =
+    error instanceof Error ? (error as Error & { readonly code?: string }) : { message: '' };
   const reason = reasonOf(code, message);
   const safe = password === '' ? message : message.replaceAll(password, '…');
   return failed(reason, `${where}: ${safe}${ADVICE[reason] ?? ''}`);
@@ -113,7 +117,8 @@ function reasonOf(code: string, message: string): LookFailure {
   if (code === '3D000') return 'DatabaseNotFound';
   if (code === '53300') return 'TooManyConnections';
   if (code.startsWith('28')) return 'AuthenticationFailed';
-  const isTls = /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_|SELF_SIGNED|UNABLE_TO)/.test(code) || /SSL|certificate|TLS/i.test(message);
+  const isTls =
+    /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_|SELF_SIGNED|UNABLE_TO)/.test(code) || /SSL|certificate|TLS/i.test(message);
   return isTls ? 'TlsFailed' : 'Unreachable';
 }
 

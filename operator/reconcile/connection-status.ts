@@ -60,8 +60,7 @@ export function newConnectionStatus(object: KubernetesObject, nowIso: string): S
 function readyOf({ reading, material, publications, taken, unknownPolicies }: ConnectionStatusInput): Finding {
   const no = (reason: string, message: string): Finding => ({ type: 'Ready', status: 'False', reason, message });
   if (reading.kind === 'invalid') {
-    const stays =
-      reading.lastGood === undefined ? 'nothing is published' : 'what was published before stays in force';
+    const stays = reading.lastGood === undefined ? 'nothing is published' : 'what was published before stays in force';
     return no('InvalidConnection', `${reading.problems.join('; ')}. Until this is put right ${stays}`);
   }
   if (material?.kind === 'refused') {
@@ -75,7 +74,9 @@ function readyOf({ reading, material, publications, taken, unknownPolicies }: Co
       `nothing is granted until these policies are put right, since what they said before is not known any more: ${unknownPolicies.join(', ')}`,
     );
   }
-  const large = publications.filter((publication) => publication.isTooLarge).map(({ agentNamespace }) => agentNamespace);
+  const large = publications
+    .filter((publication) => publication.isTooLarge)
+    .map(({ agentNamespace }) => agentNamespace);
   if (large.length > 0) {
     return no(
       'BundleTooLarge',
@@ -89,8 +90,18 @@ function readyOf({ reading, material, publications, taken, unknownPolicies }: Co
     );
   }
   return publications.length === 0
-    ? { type: 'Ready', status: 'True', reason: 'NobodyGranted', message: 'no policy and no allowedWorkloads entry names an account yet' }
-    : { type: 'Ready', status: 'True', reason: 'Published', message: `published to ${publications.map(({ agentNamespace }) => agentNamespace).join(', ')}` };
+    ? {
+        type: 'Ready',
+        status: 'True',
+        reason: 'NobodyGranted',
+        message: 'no policy and no allowedWorkloads entry names an account yet',
+      }
+    : {
+        type: 'Ready',
+        status: 'True',
+        reason: 'Published',
+        message: `published to ${publications.map(({ agentNamespace }) => agentNamespace).join(', ')}`,
+      };
 }
 
 function reachableOf(look: DatabaseLook | undefined): Finding {
@@ -113,7 +124,12 @@ function leastPrivilegeOf(look: DatabaseLook | undefined): Finding {
   }
   const { role, excess } = look.facts;
   if (excess.length === 0) {
-    return { type, status: 'True', reason: 'NoExcess', message: `role ${role} has no right that makes the gate pointless` };
+    return {
+      type,
+      status: 'True',
+      reason: 'NoExcess',
+      message: `role ${role} has no right that makes the gate pointless`,
+    };
   }
   return {
     type,

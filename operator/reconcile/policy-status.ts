@@ -152,7 +152,12 @@ function enforcedOf(
 function conflictedOf(conflicts: readonly string[] | undefined): Finding {
   const type = 'Conflicted';
   if (conflicts === undefined) {
-    return { type, status: 'Unknown', reason: 'CatalogUnknown', message: 'the catalog of the database is not read yet' };
+    return {
+      type,
+      status: 'Unknown',
+      reason: 'CatalogUnknown',
+      message: 'the catalog of the database is not read yet',
+    };
   }
   if (conflicts.length === 0) return { type, status: 'False', reason: 'NoConflict', message: 'no conflict is known' };
   return { type, status: 'True', reason: 'StricterChild', message: conflicts.join('; ') };
@@ -171,7 +176,9 @@ export function concerns(policy: DatabaseAccessPolicy | undefined, pod: AgentPod
 
 function namesOf(states: readonly PodState[]): string {
   const names = states.slice(0, 5).map(({ pod }) => `${pod.namespace}/${pod.name}`);
-  return states.length > names.length ? `${names.join(', ')} and ${states.length - names.length} more` : names.join(', ');
+  return states.length > names.length
+    ? `${names.join(', ')} and ${states.length - names.length} more`
+    : names.join(', ');
 }
 
 function findingOf({ type, status, reason, message }: Partial<Finding>): Finding | undefined {
