@@ -113,26 +113,23 @@ export async function openObserver(port: number, database = 'shop'): Promise<Obs
 
 /** Everything the server at that port says to the steps. A refused start-up is an observation too. */
 export async function observe(port: number, steps: readonly Step[], database = 'shop'): Promise<readonly string[]> {
-  const session = await RawSession.open(port, 0, database);
-  const seen: string[] = [];
-  const take = (): void => {
-    for (const { tag, bytes } of session.messages) seen.push(line(tag, bytes));
-    session.messages.length = 0;
-  };
-  try {
-    for (const step of steps) {
-      if (session.isClosed) break;
-      if (typeof step === 'string') await session.ask(1, encode.encodeQuery(step));
-      else if ('copyIn' in step) await copyIn(session, step);
-      else await session.ask(1, ...frames(step));
-      take();
-    }
-  } catch (error) {
-    take();
-    seen.push(String(error));
+  return (await observeSteps(port, steps, database)).flat();
+}
+
+/** The same, step by step; there are fewer where the server hangs up. */
+export async function observeSteps(
+  port: number,
+  steps: readonly Step[],
+  database = 'shop',
+): Promise<readonly (readonly string[])[]> {
+  const observer = await openObserver(port, database);
+  const seen: (readonly string[])[] = [];
+  for (const step of steps) {
+    const answer = await observer.see(step);
+    seen.push(answer);
+    if (answer.at(-1) === CLOSED || answer.at(-1)?.startsWith('Error: ') === true) break;
   }
-  if (session.isClosed) seen.push(CLOSED);
-  session.close();
+  observer.close();
   return seen;
 }
 

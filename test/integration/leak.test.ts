@@ -36,6 +36,31 @@ const SINCE_16: ReadonlySet<string> = new Set<string>([
   'E50 merge by source',
 ]);
 
+/** Steps that the server itself refuses whoever asks, by payload and place: they are there because the gate has to hold against them too. */
+const REFUSED_BY_THE_SERVER: ReadonlySet<string> = new Set<string>([
+  'C34 factorial, chr 1',
+  'C38 position in the text 0',
+  'D40 generic plan 0',
+  'D44 constraint names by violation 1',
+  'D46 copy to a program 1',
+  'D48 large object table 0',
+  'D44 cast of a masked value to regtype 0',
+  'E50 set from another column 2',
+  'F61 execute with an expression 1',
+  'F61 execute a secret 2',
+  'G65 set role 0',
+  'G66 search_path of a failed transaction 2',
+  'G69 schema pg_temp by name 2',
+  'H79 copy from with a filter 1',
+  'H79 copy a partition 1',
+  'H79 copy a view 0',
+  'I94 quoted upper case 0',
+  'I96 explain analyze of a write 2',
+  // 15 does not know the options, and takes a vertical tab for no white space.
+  'D40 explain serialize and memory 0',
+  'I95 carriage returns and form feeds 0',
+]);
+
 describe.each([18, 15].filter((version) => isPostgresInstalled(version === 15 ? 15 : 18)))('PostgreSQL %i', (major) => {
   const version = major === 15 ? 15 : 18;
   let bench: LeakBench;
@@ -56,6 +81,10 @@ describe.each([18, 15].filter((version) => isPostgresInstalled(version === 15 ? 
       const verdict = await bench.judge(payload);
       if (verdict.kind === 'held') held.push(verdict);
       expect(verdict).toMatchObject({ kind: 'held' });
+      // Every step of the control does something: what fails alike on both servers would prove nothing.
+      const idle = verdict.kind === 'held' && payload.steps.length > 1 ? verdict.idle : [];
+      const names = idle.map((index) => `${payload.line} ${payload.title} ${index}`);
+      expect(names.filter((name) => !REFUSED_BY_THE_SERVER.has(name))).toEqual([]);
     },
   );
 

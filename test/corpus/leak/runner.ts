@@ -1,6 +1,6 @@
 /** Judges payloads by non-interference: what differs without the gate must be equal through it. */
 import { type CorpusGate, startCorpusGate } from '../gate.ts';
-import { isRefusedByGate, observe, type Step } from '../observer.ts';
+import { isRefusedByGate, observe, observeSteps, type Step } from '../observer.ts';
 import { startTwins, TWIN_POLICY, type TwinServers } from './twins.ts';
 
 export interface Payload {
@@ -18,7 +18,13 @@ export function payloads(rows: readonly PayloadRow[]): readonly Payload[] {
 }
 
 export type Verdict =
-  | { readonly kind: 'held'; readonly refused: boolean; readonly seen: readonly string[] }
+  | {
+      readonly kind: 'held';
+      readonly refused: boolean;
+      readonly seen: readonly string[];
+      /** Steps that fail alike without the gate: they show nothing. */
+      readonly idle: readonly number[];
+    }
   /** A protected value stands in a record or a line of the log: `found`, none of which the agent wrote itself. */
   | { readonly kind: 'recorded'; readonly found: readonly string[] }
   /** The gate's answers differ: `differences` are the first lines that do. */
@@ -83,6 +89,14 @@ export async function startLeakBench(version: 18 | 15): Promise<LeakBench> {
   };
 }
 
+function idleSteps(controls: readonly (readonly (readonly string[])[])[]): readonly number[] {
+  const [left = [], right = []] = controls;
+  return left.flatMap((seen, index) => {
+    const isError = seen.some((text) => text.startsWith('E '));
+    return isError && differences(seen, right[index] ?? []).length === 0 ? [index] : [];
+  });
+}
+
 /** Records and log lines since the last call. */
 function newTraces(gate: CorpusGate): () => string {
   let events = 0;
@@ -113,7 +127,8 @@ interface Ports {
 async function judge({ steps }: Payload, { direct, gated, lastOid }: Ports): Promise<Verdict> {
   const see = async (port: number): Promise<readonly string[]> => steady(await observe(port, steps), lastOid);
   const [gatedAlpha, gatedBravo] = await Promise.all([see(gated[0]), see(gated[1])]);
-  const [alpha, bravo] = await Promise.all([see(direct[0]), see(direct[1])]);
+  const controls = await Promise.all(direct.map((port) => observeSteps(port, steps)));
+  const [alpha, bravo] = [steady(controls[0]?.flat() ?? [], lastOid), steady(controls[1]?.flat() ?? [], lastOid)];
   const again = await see(direct[0]);
   const leaks = differences(gatedAlpha, gatedBravo);
   if (leaks.length > 0) return { kind: 'leaked', differences: leaks.slice(0, 3) };
@@ -124,7 +139,7 @@ async function judge({ steps }: Payload, { direct, gated, lastOid }: Ports): Pro
   if (differences(alpha, bravo).length === 0) {
     return { kind: 'vacuous', why: 'nothing differs without the gate', seen: alpha };
   }
-  return { kind: 'held', refused: isRefusedByGate(gatedAlpha), seen: gatedAlpha };
+  return { kind: 'held', refused: isRefusedByGate(gatedAlpha), seen: gatedAlpha, idle: idleSteps(controls) };
 }
 
 /** Without what differs from run to run: OIDs and schemas of temporary tables, the process id of a notification. */
