@@ -58,7 +58,10 @@ export class DatabaseLooker {
 
   async #begin(key: string, of: string, connection: DatabaseConnection, material: ReadyMaterial): Promise<void> {
     this.#looking.add(key);
-    const look = await this.#look(connection, material);
+    const look = await this.#look(connection, material).catch((error: unknown): DatabaseLook => {
+      const message = error instanceof Error ? error.message : 'unknown error';
+      return { kind: 'failed', reason: 'Unreachable', message: `the operator cannot look at databases: ${message}` };
+    });
     this.#looking.delete(key);
     this.#known.set(key, { of, look, nextAtMs: this.#now() + (look.kind === 'reached' ? REPEAT_MS : RETRY_MS) });
     this.#onLooked(key);
