@@ -95,7 +95,12 @@ function createDependencies(wiring: Wiring): ConnectionDependencies {
     connectUpstream: access.connect,
     get audit() {
       const audit = live.world?.connection.spec.audit;
-      return { sink, required: audit?.required ?? true, parameters: audit?.parameters ?? false };
+      return {
+        sink,
+        required: audit?.required ?? true,
+        parameters: audit?.parameters ?? false,
+        durability: audit?.durability ?? 'Spool',
+      };
     },
     get destination() {
       const target = live.world?.target;

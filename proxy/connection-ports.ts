@@ -81,7 +81,13 @@ export interface ConnectionDependencies {
     /** Give `reader.onread` to net.connect; set `reader.receive` for the handshake. */
     readonly reader: ReadBuffer;
   }): Promise<UpstreamResult>;
-  readonly audit: { readonly sink: AuditSink; readonly required: boolean; readonly parameters: boolean };
+  readonly audit: {
+    readonly sink: AuditSink;
+    readonly required: boolean;
+    readonly parameters: boolean;
+    /** Confirmed: a decision is in S3 before its statement is forwarded. Matters only where records are required. */
+    readonly durability: 'Spool' | 'Confirmed';
+  };
   /** For records: the pod's UID (empty outside a cluster) and where the database is. */
   readonly destination: { readonly hostname: string; readonly port: number };
   readonly observer: SessionObserver;

@@ -24,7 +24,7 @@ import type { CancelKeys } from './cancel.ts';
 import { type HandshakeResult, refuseClient, shakeHands } from './client-handshake.ts';
 import type { ConnectionDependencies, UpstreamConnection } from './connection-ports.ts';
 import { ReadBuffer } from './read-buffer.ts';
-import type { RecordQueue } from './record-queue.ts';
+import type { RecordQueue, RecordStrength } from './record-queue.ts';
 import { writeAll } from './write-segments.ts';
 
 /** What all connections of the process share. */
@@ -193,7 +193,9 @@ export class Connection {
         cache,
         observer: dependencies.observer,
         checkToken: dependencies.checkToken,
-        audit: dependencies.audit,
+        get audit() {
+          return dependencies.audit;
+        },
         policy: () => this.#currentPolicy(identity),
         decide: (input) => this.#decide(input),
         addCompletion: (event) => records.add(event),
@@ -247,7 +249,7 @@ export class Connection {
 
   /** Goes on reading the client where nothing stands against it. */
   #readClient(): void {
-    if (this.#isOver || this.#session?.isStalled === true) return;
+    if (this.#isOver || this.#session?.isStalled === true || this.#session?.awaitsRecord === true) return;
     if (this.#client.isPaused() && this.#upstream?.socket.writableNeedDrain !== true) this.#client.resume();
   }
 
@@ -278,12 +280,23 @@ export class Connection {
     if (this.#isOver) return;
     try {
       step();
-      if (this.#session?.hasDecisions === true)
-        this.#runtime.records.enlist(this, this.#runtime.dependencies.audit.required);
+      if (this.#session?.hasDecisions === true) this.#runtime.records.enlist(this);
       else this.#write();
     } catch (error) {
       this.#onFault(error);
     }
+  }
+
+  /** For the record queue. */
+  get recordStrength(): RecordStrength {
+    const { required, durability } = this.#runtime.dependencies.audit;
+    if (!required) return 'none';
+    return durability === 'Confirmed' ? 'confirmed' : 'written';
+  }
+
+  /** For the record queue: the records are written, but will not be confirmed any more. */
+  abandon(): void {
+    this.#guard(() => this.#session?.fail(denialFor('audit_unwritable')));
   }
 
   /** For the record queue. */
@@ -297,6 +310,7 @@ export class Connection {
     try {
       this.#session?.settle(written);
       this.#write();
+      if (this.#session?.isStalled === true) this.#guard(() => this.#session?.resumeIfDue());
     } catch (error) {
       this.#onFault(error);
     }
@@ -306,11 +320,11 @@ export class Connection {
     const session = this.#session;
     const upstream = this.#upstream;
     if (session === undefined || upstream === undefined) return;
-    if (session.toServer.length > 0) writeAll(upstream.socket, session.toServer.take());
+    if (session.toServer.length > 0 && !session.awaitsRecord) writeAll(upstream.socket, session.toServer.take());
     if (session.toClient.length > 0) writeAll(this.#client, session.toClient.take());
     if (session.end !== undefined) this.#end(session.end.kind === 'failed' ? session.end.error.sqlstate : '00000');
     else {
-      if (session.isStalled || upstream.socket.writableNeedDrain) this.#client.pause();
+      if (session.isStalled || session.awaitsRecord || upstream.socket.writableNeedDrain) this.#client.pause();
       else if (this.#client.isPaused()) this.#client.resume();
       if (this.#isDraining) this.#endIfDrained();
     }

@@ -6,12 +6,19 @@ const MAX_WAITING = 128;
 /** Beyond this, with a sink that does not write, the oldest completions are given up; their decisions are on record. */
 const MAX_KEPT = 20_000;
 
+/** none: may be lost with the process. written: on this machine's disk. confirmed: in S3. */
+export type RecordStrength = 'none' | 'written' | 'confirmed';
+
 /** A session whose statements are decided but neither recorded nor forwarded. */
 export interface RecordOwner {
+  /** What its records need before anything is forwarded. */
+  readonly recordStrength: RecordStrength;
   /** The decision records, taken once. */
   takeDecisions(): readonly AuditEvent[];
   /** They are written (forward) or not. */
   settle(written: boolean): void;
+  /** They are written, but it will never be known whether they are kept for good. */
+  abandon(): void;
 }
 
 /**
@@ -29,9 +36,9 @@ export class RecordQueue {
     this.#sink = sink;
   }
 
-  /** Required: asks for the write at the end of this turn; `settle` is called then, or at the next `settleAll`. Else it is called now. */
-  enlist(owner: RecordOwner, required: boolean): void {
-    if (required) {
+  /** Asks for the write at the end of this turn, `settle` is called then, or at the next `settleAll`; strength none: it is called now. */
+  enlist(owner: RecordOwner): void {
+    if (owner.recordStrength !== 'none') {
       if (this.#owners.push(owner) === 1) setImmediate(this.#onTurnEnd);
       return;
     }
@@ -50,7 +57,22 @@ export class RecordQueue {
     const written = this.#sink.append(events);
     if (written) this.#waiting = [];
     else events.length = waiting;
-    for (const owner of owners) owner.settle(written);
+    for (const owner of owners) {
+      if (!written || owner.recordStrength !== 'confirmed') owner.settle(written);
+      else this.#settleConfirmed(owner);
+    }
+  }
+
+  /** A sink that cannot say when a record is kept for good cannot keep this promise: refused. */
+  #settleConfirmed(owner: RecordOwner): void {
+    if (this.#sink.whenConfirmed === undefined) {
+      owner.settle(false);
+      return;
+    }
+    this.#sink.whenConfirmed(this.#sink.lastSeq).then(
+      () => owner.settle(true),
+      () => owner.abandon(),
+    );
   }
 
   /** Writes these and all that waits, in one write; false: not written, what waits is kept. */

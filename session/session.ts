@@ -45,6 +45,8 @@ export class Session {
   #waiting: FrameView | undefined;
   /** How things stood before the batch whose decisions are not recorded yet. */
   #unsettled: Checkpoint | undefined;
+  /** Decisions were taken, and it is not known yet whether they are recorded. */
+  #awaitsRecord = false;
 
   constructor(options: {
     readonly ports: SessionPorts;
@@ -108,10 +110,16 @@ export class Session {
     return this.#state.events.length > 0;
   }
 
+  /** Between `takeDecisions` and `settle`: the server may answer what went before, but nothing goes to it and no client bytes may come. */
+  get awaitsRecord(): boolean {
+    return this.#awaitsRecord;
+  }
+
   /** The decision records of the batch at hand. */
   takeDecisions(): readonly AuditEvent[] {
     const { events } = this.#state;
     this.#state.events = [];
+    this.#awaitsRecord = true;
     return events;
   }
 
@@ -119,9 +127,21 @@ export class Session {
   settle(written: boolean): void {
     const checkpoint = this.#unsettled;
     this.#unsettled = undefined;
+    this.#awaitsRecord = false;
     if (!written && checkpoint !== undefined) this.#takeBack(checkpoint);
     this.#armTimer();
     if (this.#state.end !== undefined) this.#finish();
+  }
+
+  /** Goes on where what the session waited for has come, perhaps while its record was under way; to be called when what was settled is written. */
+  resumeIfDue(): void {
+    const { stalled, queue, arrived, cancelsInFlight, end } = this.#state;
+    if (this.#awaitsRecord || end !== undefined) return;
+    const isDue =
+      (stalled === 'barrier' && queue.length === 0) ||
+      (stalled === 'decision' && arrived !== undefined) ||
+      (stalled === 'cancel' && cancelsInFlight === 0);
+    if (isDue) this.#resume();
   }
 
   /** Bytes from the agent. The buffer must stay unchanged until they are written. */
@@ -146,7 +166,7 @@ export class Session {
         if (!server.next()) break;
         handleServerMessage(state, server);
       }
-      if (state.stalled === 'barrier' && state.queue.length === 0) this.#resume();
+      if (state.stalled === 'barrier') this.resumeIfDue();
       if (state.isTerminating && state.queue.length === 0) state.end ??= { kind: 'client' };
     } catch (error) {
       this.#onBreach(error);
@@ -158,13 +178,13 @@ export class Session {
   resumeDecision(text: string, policy: EffectivePolicy, names: SessionNames, decision: TextDecision): void {
     if (this.#state.stalled !== 'decision') return;
     this.#state.arrived = { text, policy, names, decision };
-    this.#guarded(() => this.#resume());
+    this.#guarded(() => this.resumeIfDue());
   }
 
   /** A cancel request has arrived at the server. */
   cancelDone(): void {
     this.#state.cancelsInFlight--;
-    if (this.#state.stalled === 'cancel') this.#guarded(() => this.#resume());
+    if (this.#state.stalled === 'cancel') this.#guarded(() => this.resumeIfDue());
   }
 
   /** The timer asked for by `armTimer`. */

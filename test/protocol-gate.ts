@@ -184,6 +184,8 @@ export interface ProtocolGateOptions {
   /** Decides later, as a worker does. */
   readonly asynchronous?: boolean;
   readonly settings?: ReadonlyMap<string, string>;
+  /** Durability Confirmed, with a sink that says when a line is kept for good; undefined: it cannot say. */
+  readonly confirmed?: { readonly whenConfirmed: AuditSink['whenConfirmed'] };
   /** Hears of faults of the gate; by default they are thrown. */
   readonly reportFault?: (error: unknown) => void;
 }
@@ -207,6 +209,7 @@ export async function startProtocolGate(options: ProtocolGateOptions): Promise<P
     },
     writable: true,
     lastSeq: 0,
+    ...(options.confirmed?.whenConfirmed === undefined ? {} : { whenConfirmed: options.confirmed.whenConfirmed }),
     close: async () => {},
   };
   const closers: (() => Promise<void>)[] = [];
@@ -240,7 +243,12 @@ export async function startProtocolGate(options: ProtocolGateOptions): Promise<P
         const upstream = await connectUpstream(options.target, options.settings ?? new Map(), reader);
         return { kind: 'connected', upstream, searchPath: ['public'] };
       },
-      audit: { sink, required: true, parameters: options.parameters ?? false },
+      audit: {
+        sink,
+        required: true,
+        durability: options.confirmed === undefined ? 'Spool' : 'Confirmed',
+        parameters: options.parameters ?? false,
+      },
       destination: { hostname: 'localhost', port: 5432 },
       observer: SILENT_OBSERVER,
       checkToken: CHECK_TOKEN,
