@@ -17,6 +17,7 @@ import { readSettings } from '#operator/settings.ts';
 import { TrustKeeper, trustRules } from '#operator/signing-keys/trust-keeper.ts';
 import { TrustSource } from '#operator/signing-keys/trust-source.ts';
 import { injected, TEMPLATE } from '#test/admission-samples.ts';
+import { refuseInstalledChart } from './admission-cluster.ts';
 import { makeNamespace, openClient, quietLog, until } from './client.ts';
 
 const removals: (() => Promise<void>)[] = [];
@@ -48,6 +49,8 @@ class ScopedCaches extends Caches {
 }
 
 beforeAll(async () => {
+  // Another operator would reconcile the same objects, and its guards would refuse the harm that is done here.
+  await refuseInstalledChart();
   client = openClient(() => {
     requests += 1;
   });
