@@ -104,7 +104,7 @@ beforeAll(async () => {
     kind: 'reached',
     facts: { role: 'agent', serverVersion: '18.1', excess: ['BYPASSRLS'] },
   }));
-  caches.onChange((kind, key, object) => {
+  caches.onChange(({ kind, key, object }) => {
     if ([system, data, agents].some((namespace) => key.startsWith(`${namespace}/`)))
       reconciler.changed(kind, key, object);
   });

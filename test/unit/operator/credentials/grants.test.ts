@@ -37,11 +37,14 @@ describe('a connection is answered', () => {
 
   test.each([
     ['NotFound', 'where there is none', { connection: () => ({ kind: 'absent' }) }],
-    ['Forbidden', 'to an account that nobody names', { isGranted: () => false }],
+    ['Forbidden', 'to an account that nobody names', { isGranted: (): boolean => false }],
     [
       'Forbidden',
       'to such an account before anything of the connection is told',
-      { isGranted: () => false, connection: () => ({ kind: 'invalid', problems: ['x'], lastGood: undefined }) },
+      {
+        isGranted: (): boolean => false,
+        connection: () => ({ kind: 'invalid', problems: ['x'], lastGood: undefined }),
+      },
     ],
     [
       'Unavailable',
@@ -72,7 +75,7 @@ test('the version of an answer changes with each part of it, and with nothing el
     { generation: () => 8 },
     { keySetVersion: 4 },
     { material: () => ({ ...ready, password: 'other' }) },
-    { isGranted: () => false },
+    { isGranted: (): boolean => false },
   ];
   for (const change of others) expect(answerOf(decide(change)).version).not.toBe(version);
 });

@@ -234,7 +234,8 @@ describe('whatever is edited, in whatever order', () => {
   const edit = fc.oneof(
     fc.record({ kind: fc.constant('policy' as const), name: fc.constantFrom('p', 'q'), spec }),
     fc.record({ kind: fc.constant('remove' as const), name: fc.constantFrom('p', 'q') }),
-    fc.record({ kind: fc.constantFrom('connection' as const, 'noConnection' as const) }),
+    fc.record({ kind: fc.constant('connection' as const) }),
+    fc.record({ kind: fc.constant('noConnection' as const) }),
     fc.record({
       kind: fc.constantFrom('deleteConfigMap' as const, 'damage' as const),
       name: fc.constantFrom('agents', 'far'),
@@ -261,7 +262,7 @@ describe('whatever is edited, in whatever order', () => {
           else if (step.kind === 'noConnection') world.connection = undefined;
           else if (step.kind === 'deleteConfigMap') world.configMaps.delete(step.name);
           else if (step.kind === 'damage') world.configMaps.set(step.name, configMap(step.name, 'AAAA'));
-          else world.pods.set(step.name, step.count);
+          else if (step.kind === 'pods') world.pods.set(step.name, step.count);
           world.policies = [...policies.values()];
           for (const bundle of world.settle()) {
             for (const granted of bundle.manifests.policies) {
