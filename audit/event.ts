@@ -78,12 +78,30 @@ export type AuditEvent =
       readonly after?: { readonly chain: string; readonly seq: number };
     };
 
+/** What the agent received for one statement: kept apart from the records, which never hold values. */
+export interface RecordedResult {
+  /** UID of the session. */
+  readonly session: string;
+  /** UID of the statement, as in its records. */
+  readonly statement: string;
+  /** From 1. */
+  readonly part: number;
+  readonly columns?: readonly string[];
+  readonly rows: readonly (readonly (string | null)[])[];
+  /** More was received than is kept. */
+  readonly truncated?: true;
+  /** Unix milliseconds. */
+  readonly time: number;
+}
+
 /** Where events go. `append` returns once the lines are written (write, not fsync): false means nothing may be forwarded (58030). */
 export interface AuditSink {
   /** Writes all events in one write; all or nothing. Never throws. */
   append(events: readonly AuditEvent[]): boolean;
   /** Whether the last write worked; a failed sink tries again at the next append. */
   readonly writable: boolean;
+  /** Keeps a result; never throws, and may drop it where there is no room. Absent: results are not kept. */
+  readonly appendResult?: (result: RecordedResult) => void;
   /** Number of the last line written. */
   readonly lastSeq: number;
   /** Resolves when the line of this number is kept for good (in S3); absent: the sink cannot say. */

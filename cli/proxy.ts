@@ -1,5 +1,4 @@
 /** `postern proxy`: the gate without a cluster, or, without --manifests, in a pod that was injected. */
-import { join } from 'node:path';
 import type { AuditSink } from '#audit/event.ts';
 import { openFileSink } from '#audit/file-sink.ts';
 import type { ServerTls } from '#proxy/connection-ports.ts';
@@ -7,7 +6,8 @@ import { beginStart, finishStart } from '#proxy/engine.ts';
 import { type Log, openLog } from '#proxy/log.ts';
 import { openServerTls } from '#proxy/server-tls.ts';
 import { type PodEnvironment, readPodEnvironment } from '#proxy/pod-environment.ts';
-import { limitSpool } from '#proxy/spool-limit.ts';
+import { openSpool } from '#proxy/spool/spool.ts';
+import { withResultFile } from '#proxy/result-file.ts';
 import { ManifestError, type RunningProxy, startProxy } from '#proxy/start.ts';
 import { type IdentityArguments, parseAddress, parseIdentity, parseObjectName, UsageError } from './arguments.ts';
 import { version } from './version.ts';
@@ -57,7 +57,9 @@ async function runWithManifests(given: ManifestArguments): Promise<number> {
   const tls = await openTls(given);
   beginStart();
   const log = openLog();
-  const sink: AuditSink = await openFileSink(given.auditFile, { productVersion: version });
+  const file = await openFileSink(given.auditFile, { productVersion: version });
+  const sink: AuditSink =
+    given.auditFile === undefined ? file : withResultFile(file, `${given.auditFile}.results.ndjson`, log);
   let running: RunningProxy;
   try {
     const common = { manifests: given.manifests, connection, identity, listen, admin, sink, log };
@@ -79,13 +81,20 @@ async function runWithManifests(given: ManifestArguments): Promise<number> {
 async function runInPod(environment: PodEnvironment): Promise<number> {
   beginStart();
   const log = openLog();
-  const spool = join(environment.spoolDirectory, 'records.ndjson');
-  const file = await openFileSink(spool, { productVersion: version, instanceUid: environment.pod.uid });
-  const sink = limitSpool(file, spool, environment.spoolLimitBytes);
+  const { collectorUrl, tokenDirectory } = environment;
+  const spool = openSpool({
+    directory: environment.spoolDirectory,
+    limitBytes: environment.spoolLimitBytes,
+    productVersion: version,
+    instanceUid: environment.pod.uid,
+    collector: collectorUrl === undefined ? undefined : { url: collectorUrl, tokenDirectory },
+    log,
+  });
+  const { sink } = spool;
   const { startPod } = await import('#proxy/start-pod.ts');
   let running: Awaited<ReturnType<typeof startPod>>;
   try {
-    running = await startPod({ environment, sink, log, release: version });
+    running = await startPod({ environment, sink, spool, log, release: version });
   } catch (error) {
     await sink.close();
     return report(error);

@@ -100,6 +100,7 @@ function createDependencies(wiring: Wiring): ConnectionDependencies {
         required: audit?.required ?? true,
         parameters: audit?.parameters ?? false,
         durability: audit?.durability ?? 'Spool',
+        results: audit?.results ?? 'None',
       };
     },
     get destination() {
@@ -194,6 +195,7 @@ function watchRefusals(sink: AuditSink, onUnknown: () => void): AuditSink {
       return sink.lastSeq;
     },
     ...(sink.whenConfirmed === undefined ? {} : { whenConfirmed: sink.whenConfirmed }),
+    ...(sink.appendResult === undefined ? {} : { appendResult: sink.appendResult }),
     close: () => sink.close(),
   };
 }

@@ -87,6 +87,8 @@ export interface ConnectionDependencies {
     readonly parameters: boolean;
     /** Confirmed: a decision is in S3 before its statement is forwarded. Matters only where records are required. */
     readonly durability: 'Spool' | 'Confirmed';
+    /** Masked: what agents receive is recorded too. */
+    readonly results: 'None' | 'Masked';
   };
   /** For records: the pod's UID (empty outside a cluster) and where the database is. */
   readonly destination: { readonly hostname: string; readonly port: number };

@@ -185,6 +185,8 @@ export class Connection {
   ): Session {
     const { dependencies, records, usage, cache } = this.#runtime;
     const key = this.#identityKey ?? '';
+    const { sink, results } = dependencies.audit;
+    const addResult = results === 'Masked' ? sink.appendResult : undefined;
     const session: Session = new Session({
       names: initialNames(searchPath),
       pinnedParameters: pinnedParameters(upstream.parameters),
@@ -199,6 +201,7 @@ export class Connection {
         policy: () => this.#currentPolicy(identity),
         decide: (input) => this.#decide(input),
         addCompletion: (event) => records.add(event),
+        ...(addResult === undefined ? {} : { addResult }),
         takeStatement: (perMinute) => usage.takeStatement(key, perMinute, performance.now()),
         cancelUpstream: () => void upstream.cancel().finally(() => this.#guard(() => session.cancelDone())),
         armTimer: (delayMs) => {

@@ -117,6 +117,7 @@ export function bindPortal(
     statement,
     sent,
     parameters: state.ports.audit.parameters ? printParameters(bind) : undefined,
+    resultFormats: bind.resultFormats,
     policy: sent.hit.decided.policy,
     started: false,
     rows: 0,

@@ -15,6 +15,8 @@ import type { Entry, SessionState } from './session-state.ts';
 /** A streamed part needs no look inside: the row passes or is dropped whatever it holds. */
 export function mayStreamRow(state: SessionState, tag: number): boolean {
   if (tag !== BACKEND.dataRow && tag !== BACKEND.copyData) return false;
+  // Recorded rows are kept whole.
+  if (state.results !== undefined) return false;
   const entry = state.queue.first;
   return entry !== undefined && (entry.passes || entry.muted);
 }
@@ -22,7 +24,15 @@ export function mayStreamRow(state: SessionState, tag: number): boolean {
 /** Passes the whole rows that come next and need no look inside, all at once; false: there are none. */
 export function passRows(state: SessionState, framer: Framer): boolean {
   const entry = state.queue.first;
-  if (entry === undefined || !entry.passes || !entry.described || entry.failed || entry.muted || entry.swallow)
+  if (
+    state.results !== undefined ||
+    entry === undefined ||
+    !entry.passes ||
+    !entry.described ||
+    entry.failed ||
+    entry.muted ||
+    entry.swallow
+  )
     return false;
   if (entry.kind !== 'query' && entry.kind !== 'execute') return false;
   const limits = entry.sent?.hit.decided.policy.limits;
@@ -44,6 +54,7 @@ export function onRow(state: SessionState, frame: FrameView): void {
   const entry = state.queue.first;
   if (frame.isContinuation) {
     if (state.passingRow) state.toClient.pass(buffer, start, end);
+    state.results?.leaveOut();
     return;
   }
   if (entry === undefined || entry.failed || !mayHaveRows(entry, frame.tag)) {
@@ -57,7 +68,7 @@ export function onRow(state: SessionState, frame: FrameView): void {
   if (limits !== undefined && exceedsLimit(state, entry)) return;
   if (entry.passes) {
     state.passingRow = true;
-    state.toClient.pass(buffer, start, end);
+    giveRow(state, entry, frame);
     return;
   }
   changeRow(state, entry, frame);
@@ -73,7 +84,7 @@ function changeRow(state: SessionState, entry: Entry, frame: FrameView): void {
   const decided = entry.sent?.hit.decided;
   const isRedacted = decided?.policy.redaction !== undefined && !decided.observed;
   if (frame.tag === BACKEND.copyData) {
-    passCopyData(state, frame, isRedacted);
+    passCopyData(state, entry, frame, isRedacted);
     return;
   }
   const { buffer, start, end } = isRedacted ? redactRow(state, frame) : frame;
@@ -83,18 +94,34 @@ function changeRow(state: SessionState, entry: Entry, frame: FrameView): void {
   if (shape.explain !== undefined) {
     const [cell] = decodeDataRow(buffer, start, end);
     const reduced = cell === undefined ? undefined : reduceExplainCell(shape.explain, cell);
-    if (reduced !== undefined) state.toClient.push(encodeDataRow([reduced]));
+    if (reduced !== undefined) giveRow(state, entry, wholeRow(encodeDataRow([reduced])));
     return;
   }
   if (shape.hidesRows) {
     entry.rows = 0;
     return;
   }
-  if (shape.strippedColumns === 0) {
-    state.toClient.pass(buffer, start, end);
-    return;
-  }
-  state.toClient.push(stripRow(buffer, start, end, shape.strippedColumns));
+  if (shape.strippedColumns === 0) giveRow(state, entry, { buffer, start, end });
+  else giveRow(state, entry, wholeRow(stripRow(buffer, start, end, shape.strippedColumns)));
+}
+
+function wholeRow(buffer: Buffer): Range {
+  return { buffer, start: 0, end: buffer.length };
+}
+
+/** What the agent gets: a row or COPY data, recorded as such where results are. */
+function giveRow(
+  state: SessionState,
+  entry: Entry,
+  { buffer, start, end }: Range & { readonly remaining?: number },
+): void {
+  state.toClient.pass(buffer, start, end);
+  const { results } = state;
+  if (results === undefined) return;
+  const isWhole = end - start === buffer.readUInt32BE(start + 1) + 1;
+  if (!isWhole) results.leaveOut();
+  else if (buffer[start] === BACKEND.dataRow) results.addRow(buffer, start, end, entry.portal?.resultFormats ?? []);
+  else results.addCopyData(buffer.subarray(start + 5, end));
 }
 
 type Range = Pick<FrameView, 'buffer' | 'start' | 'end'>;
@@ -108,15 +135,15 @@ function redactRow(state: SessionState, frame: FrameView): Range {
   return redacted === message ? frame : { buffer: redacted, start: 0, end: redacted.length };
 }
 
-function passCopyData(state: SessionState, frame: FrameView, isRedacted: boolean): void {
+function passCopyData(state: SessionState, entry: Entry, frame: FrameView, isRedacted: boolean): void {
   const { buffer, start, end } = frame;
   if (!isRedacted) {
-    state.toClient.pass(buffer, start, end);
+    giveRow(state, entry, frame);
     return;
   }
   if (state.copyRedaction === undefined) throw new WireError('the database sent COPY data without a description');
   const message = state.copyRedaction.push(buffer.subarray(start, end));
-  if (message !== undefined) state.toClient.push(message);
+  if (message !== undefined) giveRow(state, entry, wholeRow(message));
 }
 
 /** The row without its last columns. */

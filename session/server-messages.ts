@@ -17,6 +17,7 @@ import { failingQuery } from './denials.ts';
 import type { FrameView } from './forward.ts';
 import { onRow } from './result-rows.ts';
 import { CopyRedaction, rowRedactor } from './result-redaction.ts';
+import type { ResultRecorder } from './result-recorder.ts';
 import { cleanNoticeFields } from './server-errors.ts';
 import { reportSearchPath, rollBack } from './session-names.ts';
 import { type Entry, expectReply, failSession, passesRows, type SessionState } from './session-state.ts';
@@ -108,6 +109,7 @@ function onRowDescription(state: SessionState, entry: Entry, frame: FrameView): 
   if (redaction !== undefined) {
     state.rowRedactor = rowRedactor(redaction, decodeRowDescription(frame.buffer, frame.start, frame.end));
   }
+  if (state.results !== undefined && !entry.swallow && !entry.muted) describeResult(state.results, entry, frame);
   if (plan === undefined || plan.shape.strippedColumns === 0) pass(state, entry, frame);
   else if (plan.shape.hidesRows) {
     if (entry.kind === 'describe' && !entry.swallow && !entry.muted) state.toClient.push(encodeNoData());
@@ -118,6 +120,12 @@ function onRowDescription(state: SessionState, entry: Entry, frame: FrameView): 
     if (!entry.swallow && !entry.muted) state.toClient.push(encodeRowDescription(kept));
   }
   if (entry.kind === 'describe') state.queue.shift();
+}
+
+/** What is stripped from the rows is no column of theirs. */
+function describeResult(results: ResultRecorder, entry: Entry, frame: FrameView): void {
+  const fields = decodeRowDescription(frame.buffer, frame.start, frame.end);
+  results.describe(fields.slice(0, fields.length - (entry.plan?.shape.strippedColumns ?? 0)));
 }
 
 function onCommandComplete(state: SessionState, entry: Entry, frame: FrameView): void {

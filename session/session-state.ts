@@ -1,5 +1,5 @@
 import type { Buffer } from 'node:buffer';
-import type { AuditEvent, SessionContext } from '#audit/event.ts';
+import type { AuditEvent, RecordedResult, SessionContext } from '#audit/event.ts';
 import type { SessionNames } from '#sql/access.ts';
 import type { DecisionInput, EffectivePolicy } from '#policy/effective-policy.ts';
 import type { Denial, TextDecision } from '#policy/decision.ts';
@@ -11,6 +11,7 @@ import type { StatementPlan } from './decided-text.ts';
 import type { SessionObserver } from './observer.ts';
 import type { RowRedactor } from './redaction.ts';
 import type { CopyRedaction } from './result-redaction.ts';
+import { ResultRecorder } from './result-recorder.ts';
 import type { NamesState } from './session-names.ts';
 
 /**
@@ -32,6 +33,8 @@ export interface SessionPorts {
   policy(): EffectivePolicy | Denial;
   /** Decides a text. `undefined`: it is being decided elsewhere; `Session.resumeDecision` is called with the answer. */
   decide(input: DecisionInput): TextDecision | undefined;
+  /** Absent: results are not recorded. */
+  readonly addResult?: (result: RecordedResult) => void;
   /** A completion: written with the next decision or shortly after. */
   addCompletion(event: AuditEvent): void;
   /** Takes one from the identity's statements per minute; false: over the limit. */
@@ -78,6 +81,8 @@ export interface Portal {
   sent: SentText;
   /** Text of the parameters, only where records hold them. */
   readonly parameters: readonly (string | null)[] | undefined;
+  /** Formats of results that its Bind asks for. */
+  readonly resultFormats: readonly number[];
   policy: EffectivePolicy;
   started: boolean;
   rows: number;
@@ -191,6 +196,8 @@ export interface SessionState {
   /** Content redaction of the result at hand, where the policy asks for it. */
   rowRedactor: RowRedactor | undefined;
   copyRedaction: CopyRedaction | undefined;
+  /** Where results are recorded. */
+  readonly results: ResultRecorder | undefined;
   /** The client has said goodbye; what it asked for before is still answered. */
   isTerminating: boolean;
   end: SessionEnd | undefined;
@@ -278,6 +285,7 @@ export function createSessionState(options: {
     reportedSearchPath: undefined,
     rowRedactor: undefined,
     copyRedaction: undefined,
+    results: ports.addResult === undefined ? undefined : new ResultRecorder(ports.addResult),
     isTerminating: false,
     end: undefined,
   };

@@ -29,6 +29,7 @@ export function endRun(state: SessionState, entry: Entry, sqlstate: string): voi
   if (run !== undefined) {
     const durationMs = nowMs - Math.max(entry.startedMs, state.lastCompletionMs);
     recordCompletion(state, run, { sqlstate, rows: entry.rows, bytes: entry.bytes, durationMs });
+    state.results?.end(state.ports.context.sessionUid, run.uid, state.ports.timeMs());
   }
   state.lastCompletionMs = nowMs;
   entry.rows = 0;

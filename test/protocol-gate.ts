@@ -2,7 +2,7 @@
  * The real session between real sockets and a real server, under a policy that is not the subject of the test: decisions come from a
  * table, so that the protocol can be tested without the analysis.
  */
-import type { AuditEvent, AuditSink } from '#audit/event.ts';
+import type { AuditEvent, AuditSink, RecordedResult } from '#audit/event.ts';
 import { indexCatalog } from '#sql/catalog.ts';
 import type { AcceptedStatement, SessionEffect, TextPiece } from '#sql/analysis.ts';
 import type { Denial, StatementDecision, TextDecision } from '#policy/decision.ts';
@@ -184,6 +184,8 @@ export interface ProtocolGateOptions {
   /** Decides later, as a worker does. */
   readonly asynchronous?: boolean;
   readonly settings?: ReadonlyMap<string, string>;
+  /** Takes what agents receive, as audit.results Masked has it. */
+  readonly results?: RecordedResult[];
   /** Durability Confirmed, with a sink that says when a line is kept for good; undefined: it cannot say. */
   readonly confirmed?: { readonly whenConfirmed: AuditSink['whenConfirmed'] };
   /** Hears of faults of the gate; by default they are thrown. */
@@ -209,6 +211,7 @@ export async function startProtocolGate(options: ProtocolGateOptions): Promise<P
     },
     writable: true,
     lastSeq: 0,
+    appendResult: (result) => options.results?.push(result),
     ...(options.confirmed?.whenConfirmed === undefined ? {} : { whenConfirmed: options.confirmed.whenConfirmed }),
     close: async () => {},
   };
@@ -248,6 +251,7 @@ export async function startProtocolGate(options: ProtocolGateOptions): Promise<P
         required: true,
         durability: options.confirmed === undefined ? 'Spool' : 'Confirmed',
         parameters: options.parameters ?? false,
+        results: options.results === undefined ? 'None' : 'Masked',
       },
       destination: { hostname: 'localhost', port: 5432 },
       observer: SILENT_OBSERVER,
