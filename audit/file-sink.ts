@@ -37,28 +37,36 @@ export interface FileSinkOptions {
   readonly productVersion?: string;
   /** UID of the pod; default empty. */
   readonly instanceUid?: string;
+  /** A UUID; default a fresh one. */
+  readonly chainId?: string;
   readonly nowMs?: () => number;
 }
 
 /** Opens a sink; without a path records go to standard output. Throws where the file cannot be opened at start. */
 export async function openFileSink(path: string | undefined, options: FileSinkOptions = {}): Promise<AuditSink> {
-  const target: Target = path === undefined ? stdoutTarget() : fileTarget(path);
+  const target = path === undefined ? stdoutTarget() : fileTarget(path);
   target.open();
   return new ChainSink(target, options);
 }
 
-interface Target {
+/** A gap event without its time. */
+export type Gap = Omit<Extract<AuditEvent, { readonly phase: 'gap' }>, 'phase' | 'timeMs'>;
+
+/** Where the lines of a chain are kept. */
+export interface RecordTarget {
+  /** Before the first write, and again after one that failed; throws where it cannot take lines now. */
   open(): void;
-  /** Writes all or nothing; throws where it could not. */
-  write(bytes: Buffer): void;
+  /** Writes all or nothing; throws where it could not. The numbers are those of the first and the last line. */
+  write(bytes: Buffer, firstSeq: number, lastSeq: number): void;
   sync(): void;
-  close(): void;
-  /** Events that a reopened target must begin with. */
-  takeGap(): string | undefined;
+  close(): Promise<void>;
+  /** What the next write must begin with; the same until a write has worked. */
+  pendingGap(): Gap | undefined;
 }
 
-class ChainSink implements AuditSink {
-  readonly #target: Target;
+/** Chains events and writes them to a target. */
+export class ChainSink implements AuditSink {
+  readonly #target: RecordTarget;
   readonly #uids = new UidSource();
   readonly #lines = new LineBuffer();
   readonly #nextUid = (timeMs: number): string => this.#uids.next(timeMs);
@@ -68,12 +76,12 @@ class ChainSink implements AuditSink {
   #writable = true;
   #dirty = false;
 
-  constructor(target: Target, options: FileSinkOptions) {
+  constructor(target: RecordTarget, options: FileSinkOptions) {
     this.#target = target;
     const productVersion = options.productVersion ?? '0.1.0';
     this.#nowMs = options.nowMs ?? Date.now;
     this.#state = newChain({
-      chainId: uuidv7(this.#nowMs(), randomBytes(10)),
+      chainId: options.chainId ?? uuidv7(this.#nowMs(), randomBytes(10)),
       productVersion,
       instanceUid: options.instanceUid ?? '',
     });
@@ -92,11 +100,11 @@ class ChainSink implements AuditSink {
   append(events: readonly AuditEvent[]): boolean {
     try {
       if (!this.#writable) this.#target.open();
-      const gap = this.#target.takeGap();
+      const gap = this.#target.pendingGap();
       const all: readonly AuditEvent[] =
-        gap === undefined ? events : [{ phase: 'gap', timeMs: this.#nowMs(), reason: gap }, ...events];
+        gap === undefined ? events : [{ phase: 'gap', timeMs: this.#nowMs(), ...gap }, ...events];
       const state = chainEvents(this.#state, all, this.#lines, this.#nextUid);
-      this.#target.write(this.#lines.take());
+      this.#target.write(this.#lines.take(), this.#state.seq + 1, state.seq);
       this.#state = state;
       this.#writable = true;
       this.#dirty = true;
@@ -108,11 +116,10 @@ class ChainSink implements AuditSink {
     return this.#writable;
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     clearInterval(this.#timer);
     this.#sync();
-    this.#target.close();
-    return Promise.resolve();
+    await this.#target.close();
   }
 
   #sync(): void {
@@ -132,11 +139,11 @@ function endTornLine(fd: number, size: number): boolean {
   return true;
 }
 
-function fileTarget(path: string): Target {
+function fileTarget(path: string): RecordTarget {
   let fd: number | undefined;
   let size = 0;
   let isRegular = true;
-  let gap: string | undefined;
+  let gap: Gap | undefined;
   let checkedAt = 0;
   const close = (): void => {
     if (fd !== undefined) closeSync(fd);
@@ -150,7 +157,7 @@ function fileTarget(path: string): Target {
     size = isRegular ? status.size : 0;
     if (isRegular && endTornLine(opened, size)) {
       size += 1;
-      gap = 'torn_line';
+      gap = { reason: 'torn_line' };
     }
     fd = opened;
     checkedAt = performance.now();
@@ -165,17 +172,15 @@ function fileTarget(path: string): Target {
     const held = fstatSync(fd);
     if (named === undefined || named.ino !== held.ino || named.dev !== held.dev) {
       open();
-      gap = 'file_replaced';
+      gap = { reason: 'file_replaced' };
     }
   };
   return {
     open,
-    close,
-    takeGap: () => {
+    close: () => Promise.resolve(close()),
+    pendingGap: () => {
       reopenIfGone();
-      const reason = gap;
-      gap = undefined;
-      return reason;
+      return gap;
     },
     write: (bytes) => {
       if (fd === undefined) throw new Error('the audit file is not open');
@@ -187,6 +192,7 @@ function fileTarget(path: string): Target {
         throw error;
       }
       size += bytes.length;
+      gap = undefined;
     },
     sync: () => {
       if (fd !== undefined) fsync(fd, () => undefined);
@@ -194,11 +200,11 @@ function fileTarget(path: string): Target {
   };
 }
 
-function stdoutTarget(): Target {
+function stdoutTarget(): RecordTarget {
   return {
     open: () => undefined,
-    close: () => undefined,
-    takeGap: () => undefined,
+    close: () => Promise.resolve(),
+    pendingGap: () => undefined,
     sync: () => undefined,
     write: (bytes) => {
       let written = 0;

@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DecisionCache } from '#session/decision-cache.ts';
 import { UsageLimits } from '#session/usage-limits.ts';
 import { CancelKeys } from './cancel.ts';
@@ -22,6 +23,13 @@ export interface ClientListener {
   close(graceMs: number): Promise<void>;
 }
 
+interface OpenConnection {
+  readonly socket: Socket;
+  /** Settles when its last record is handed over. */
+  readonly over: Promise<void>;
+}
+
+const lastRecordsMs = 500;
 const CACHE_MAX_BYTES = 16 * 1024 * 1024;
 const CACHE_MAX_ENTRIES = 8_000;
 
@@ -40,11 +48,11 @@ export async function listenForClients(
     records: new RecordQueue(dependencies.audit.sink),
     decide: (input) => decider.decide(input),
   };
-  const connections = new Map<Connection, Socket>();
+  const connections = new Map<Connection, OpenConnection>();
   const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
     const connection = new Connection(socket, runtime);
-    connections.set(connection, socket);
-    void connection.serve().finally(() => connections.delete(connection));
+    const over = connection.serve().finally(() => connections.delete(connection));
+    connections.set(connection, { socket, over });
   });
   const address = await listen(server, asked);
   return {
@@ -73,7 +81,7 @@ async function listen(server: Server, asked: ListenAddress): Promise<ListenAddre
 
 async function closeAll(options: {
   readonly server: Server;
-  readonly connections: ReadonlyMap<Connection, Socket>;
+  readonly connections: ReadonlyMap<Connection, OpenConnection>;
   readonly runtime: ConnectionRuntime;
   readonly graceMs: number;
 }): Promise<void> {
@@ -81,9 +89,16 @@ async function closeAll(options: {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   for (const connection of connections.keys()) connection.drain();
   const timer = setTimeout(() => {
-    for (const socket of connections.values()) socket.destroy();
+    for (const { socket } of connections.values()) socket.destroy();
   }, graceMs);
   await closed;
   clearTimeout(timer);
+  // The server is closed before the last connection has heard of it, and that one has a record to write.
+  const bound = new AbortController();
+  await Promise.race([
+    Promise.allSettled([...connections.values()].map(({ over }) => over)),
+    sleep(lastRecordsMs, undefined, { signal: bound.signal }).catch(() => undefined),
+  ]);
+  bound.abort();
   runtime.records.flush();
 }

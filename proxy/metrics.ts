@@ -1,6 +1,7 @@
 /** The proxy's metrics (design §6). No label carries SQL text, a user or a table. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { SessionObserver } from '#session/observer.ts';
+import type { ShipmentResult } from '#proxy/spool/shipper.ts';
 
 /**
  * What came of asking for credentials: granted; denied (for one of the connections at least); refused for the token, for the pod, for asking
@@ -23,6 +24,7 @@ export interface ProxyMetrics {
   readonly bundleLoaded: (connection: string, generation: number, timeMs: number) => void;
   readonly bundleRejected: (connection: string) => void;
   readonly credentialRefresh: (result: CredentialResult) => void;
+  readonly auditShipment: (result: ShipmentResult) => void;
   /** Asked at each scrape. */
   readonly measureAudit: (read: () => { readonly spoolBytes: number; readonly lagSeconds: number }) => void;
 }
@@ -71,6 +73,12 @@ export function createMetrics(now: () => number = Date.now): ProxyMetrics {
     labelNames: ['result'],
     registers,
   });
+  const shipments = new Counter({
+    name: 'postern_audit_shipments_total',
+    help: 'Batches of audit records sent to the collector, by what came of it; refused ones are a defect or tampering.',
+    labelNames: ['result'],
+    registers,
+  });
   return {
     registry,
     observer: sessionObserver(registers, sessions),
@@ -80,6 +88,7 @@ export function createMetrics(now: () => number = Date.now): ProxyMetrics {
     },
     bundleRejected: (connection) => rejected.inc({ connection }),
     credentialRefresh: (result) => credentials.inc({ result }),
+    auditShipment: (result) => shipments.inc({ result }),
     measureAudit: (read) => measureAudit(registers, read),
   };
 }

@@ -18,10 +18,14 @@ export interface BegunProcess {
   readonly metrics: Promise<ProxyMetrics>;
 }
 
-/** Opens the record of this process. */
-export function beginProcess(sink: AuditSink): BegunProcess {
+/** What of the record is not kept for good yet. */
+export type MeasureAudit = () => { readonly spoolBytes: number; readonly lagSeconds: number };
+
+/** Opens the record of this process. Without `measure` nothing ever waits to be kept. */
+export function beginProcess(sink: AuditSink, measure: MeasureAudit = nothingWaits): BegunProcess {
   const early = createEarlyObserver();
-  const metrics = new Promise<ProxyMetrics>((resolve) => setImmediate(() => resolve(loadMetrics(early.handOver))));
+  const load = async (): Promise<ProxyMetrics> => await loadMetrics(early.handOver, measure);
+  const metrics = new Promise<ProxyMetrics>((resolve) => setImmediate(() => resolve(load())));
   sink.append([processEvent('process_start', 0)]);
   return { sink, observer: early.observer, metrics };
 }
@@ -102,10 +106,17 @@ function processEvent(reason: 'process_start' | 'process_end', generation: numbe
   };
 }
 
-async function loadMetrics(handOver: (observer: SessionObserver) => void): Promise<ProxyMetrics> {
+function nothingWaits(): ReturnType<MeasureAudit> {
+  return { spoolBytes: 0, lagSeconds: 0 };
+}
+
+async function loadMetrics(
+  handOver: (observer: SessionObserver) => void,
+  measure: MeasureAudit,
+): Promise<ProxyMetrics> {
   const { createMetrics } = await import('./metrics.ts');
   const metrics = createMetrics();
-  metrics.measureAudit(() => ({ spoolBytes: 0, lagSeconds: 0 }));
+  metrics.measureAudit(measure);
   handOver(metrics.observer);
   return metrics;
 }

@@ -16,10 +16,13 @@ import type { CredentialResult } from './metrics.ts';
 import { PodConnection, type TrustStore } from './pod-connection.ts';
 import type { PodEnvironment } from './pod-environment.ts';
 import { beginProcess, type BegunProcess, runProcess, untilReady } from './proxy-process.ts';
+import type { Spool } from '#proxy/spool/spool.ts';
 
 export interface PodOptions {
   readonly environment: PodEnvironment;
   readonly sink: AuditSink;
+  /** Where the sink writes to; it is sent to the collector as soon as the key set says whom to trust. */
+  readonly spool?: Pick<Spool, 'ship' | 'measure'>;
   readonly log: Log;
   /** Version of this program, told to the operator. */
   readonly release: string;
@@ -57,7 +60,7 @@ const WAITING_FOR: Readonly<Record<CredentialResult, string>> = {
 /** Starts and resolves when connections are accepted. Rejects where an address is taken. */
 export async function startPod(options: PodOptions): Promise<RunningPod> {
   const { environment, log } = options;
-  const begun = beginProcess(options.sink);
+  const begun = beginProcess(options.sink, options.spool?.measure);
   const decider = new ThreadedDecider();
   const gates: ConnectionGate[] = [];
   try {
@@ -121,13 +124,18 @@ function connect(
   const { environment, log } = options;
   const trusted: TrustStore = { trust: { rootKeys: environment.rootKeys, keySet: undefined } };
   const connections = new Map<string, PodConnection>();
+  const certificateAuthorities = (): readonly string[] | undefined => trusted.trust.keySet?.certificateAuthorities;
+  options.spool?.ship({
+    certificateAuthorities,
+    onResult: (result) => void begun.metrics.then((metrics) => metrics.auditShipment(result)),
+  });
   const client = new CredentialsClient({
     operatorUrl: environment.operatorUrl,
     tokenDirectory: environment.tokenDirectory,
     release: options.release,
     log,
     reports: () => [...connections.values()].map((connection) => connection.report()),
-    certificateAuthorities: () => trusted.trust.keySet?.certificateAuthorities,
+    certificateAuthorities,
     onAnswer: (answer) => deliver(answer, connections),
     onResult: (result) => {
       void begun.metrics.then((metrics) => metrics.credentialRefresh(result));

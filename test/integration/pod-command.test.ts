@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -76,9 +76,10 @@ describe('postern proxy in a pod', () => {
     expect(await command.ended).toBe(0);
     expect(performance.now() - startedMs).toBeLessThan(5000);
     expect(await ended).not.toBe('');
-    const lines = (await readFile(join(variables['POSTERN_SPOOL_DIRECTORY'] ?? '', 'records.ndjson'), 'utf8'))
-      .trimEnd()
-      .split('\n');
+    const spool = variables['POSTERN_SPOOL_DIRECTORY'] ?? '';
+    const segments = (await readdir(spool, { recursive: true })).filter((name) => name.endsWith('.ndjson'));
+    expect(segments).toEqual([expect.stringMatching(/^[0-9a-f-]{36}\/1\.ndjson$/)]);
+    const lines = (await readFile(join(spool, segments[0] ?? ''), 'utf8')).trimEnd().split('\n');
     expect(lines[0]).toContain('"reason":"process_start"');
     expect(lines.at(-1)).toContain('"reason":"process_end"');
     expect(lines.join('\n')).toContain('"instance_uid":"pod-uid-1"');
