@@ -35,6 +35,13 @@ let scratch = Buffer.allocUnsafeSlow(16 * 1024);
 
 /** Reads the line in `bytes[start, end)`, without its line end; undefined: it is no record of a chain. */
 export function readLink(bytes: Buffer, start: number, end: number): Link | undefined {
+  // Only this line: a search that does not find what it looks for must not go through all that follows.
+  return readLinkOf(bytes.subarray(start, end));
+}
+
+function readLinkOf(bytes: Buffer): Link | undefined {
+  const start = 0;
+  const end = bytes.length;
   const chain = bytes.indexOf(CHAIN, start);
   if (chain < 0 || chain + CHAIN.length + 64 > end) return undefined;
   const digitsAt = chain + CHAIN.length;
@@ -64,9 +71,9 @@ function hashWithout(bytes: Buffer, start: number, middle: number, tail: number,
   return hash('sha256', scratch.subarray(0, length), 'hex');
 }
 
+/** Looks at the line only: a search to the end of the batch for each of its lines would cost its square. */
 function within(bytes: Buffer, pattern: Buffer, start: number, end: number): number {
-  const at = bytes.indexOf(pattern, start);
-  return at >= 0 && at + pattern.length <= end ? at : -1;
+  return bytes.subarray(start, end).indexOf(pattern);
 }
 
 /** The last `"time":` before the chain is the record's own. */

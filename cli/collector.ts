@@ -26,6 +26,7 @@ export interface CollectorArguments {
   readonly maxObjectMebibytes: string;
   readonly maxDelayMs: string;
   readonly maxPendingMebibytes: string;
+  readonly drainSeconds: string;
   readonly listen: string;
   readonly admin: string;
 }
@@ -36,6 +37,7 @@ const MEBIBYTE = 1024 * 1024;
 export async function runCollector(given: CollectorArguments): Promise<number> {
   const log = openLog();
   const options = await readOptions(given, log);
+  const drainMs = wholeNumber('--drain-seconds', given.drainSeconds, 0) * 1_000;
   const running = await startCollector(options);
   const admin = parseAddress(given.admin, '--admin');
   const adminServer = await startAdmin(admin.host, admin.port, {
@@ -49,7 +51,7 @@ export async function runCollector(given: CollectorArguments): Promise<number> {
   const signal = await untilSignal();
   log.info({ signal }, 'draining: what waits is written to S3');
   try {
-    await running.close();
+    await running.close(drainMs);
     return 0;
   } catch (error) {
     log.error({ error: error instanceof Error ? error.message : 'unknown error' }, 'the last digest was not written');
@@ -87,9 +89,9 @@ async function readOptions(given: CollectorArguments, log: Log): Promise<Collect
       throw new UsageError(`--digest-key ${digestKey} cannot be read`);
     }),
     authenticate: readAuthentication(given, log),
-    maxObjectBytes: positive('--max-object-mebibytes', given.maxObjectMebibytes) * MEBIBYTE,
-    maxDelayMs: positive('--max-delay-ms', given.maxDelayMs),
-    maxPendingBytes: positive('--max-pending-mebibytes', given.maxPendingMebibytes) * MEBIBYTE,
+    maxObjectBytes: wholeNumber('--max-object-mebibytes', given.maxObjectMebibytes) * MEBIBYTE,
+    maxDelayMs: wholeNumber('--max-delay-ms', given.maxDelayMs),
+    maxPendingBytes: wholeNumber('--max-pending-mebibytes', given.maxPendingMebibytes) * MEBIBYTE,
     log,
   };
 }
@@ -98,7 +100,7 @@ function readLock(given: CollectorArguments): CollectorOptions['store']['lock'] 
   if (given.lockDays === undefined) return undefined;
   const mode = given.lockMode;
   if (mode !== 'GOVERNANCE' && mode !== 'COMPLIANCE') throw new UsageError('--lock-mode is GOVERNANCE or COMPLIANCE');
-  return { mode, days: positive('--lock-days', given.lockDays) };
+  return { mode, days: wholeNumber('--lock-days', given.lockDays) };
 }
 
 function readAuthentication(given: CollectorArguments, log: Log): CollectorOptions['authenticate'] {
@@ -108,9 +110,9 @@ function readAuthentication(given: CollectorArguments, log: Log): CollectorOptio
   return byTokenReview(new ClusterClient(() => loadKubeConfig(), log));
 }
 
-function positive(name: string, text: string): number {
-  if (!/^[1-9]\d{0,9}$/.test(text))
-    throw new UsageError(`${name} must be a whole number from 1, found ${JSON.stringify(text)}`);
+function wholeNumber(name: string, text: string, least = 1): number {
+  if (!/^\d{1,9}$/.test(text) || Number(text) < least)
+    throw new UsageError(`${name} must be a whole number from ${least}, found ${JSON.stringify(text)}`);
   return Number(text);
 }
 

@@ -7,9 +7,14 @@ export interface CollectorMetrics {
   readonly records: (count: number) => void;
   readonly object: (result: 'ok' | 'error') => void;
   readonly committed: (seconds: number) => void;
+  readonly digest: (result: 'ok' | 'error') => void;
+  /** A gap record; what is no known reason counts as other. */
+  readonly gap: (reason: string) => void;
   /** Of an answer; `reason` is one of a fixed set, empty for 200. */
   readonly answered: (status: number, reason: string) => void;
 }
+
+const GAP_REASONS = new Set(['resumed', 'torn_line', 'file_replaced', 'unwritable']);
 
 export function createCollectorMetrics(pendingBytes: () => number): CollectorMetrics {
   const registry = new Registry();
@@ -34,9 +39,21 @@ export function createCollectorMetrics(pendingBytes: () => number): CollectorMet
     labelNames: ['status', 'reason'],
     registers,
   });
+  const digests = new Counter({
+    name: 'postern_digests_total',
+    help: 'Signed digests written to S3.',
+    labelNames: ['result'],
+    registers,
+  });
+  const gaps = new Counter({
+    name: 'postern_audit_gaps_total',
+    help: 'Gap records among those confirmed: a process resumed, or could not record for a while.',
+    labelNames: ['reason'],
+    registers,
+  });
   new Gauge({
     name: 'postern_collector_pending_bytes',
-    help: 'Uncompressed bytes that wait for S3.',
+    help: 'Bytes of batches in memory, until S3 has them.',
     registers,
     collect() {
       this.set(pendingBytes());
@@ -46,6 +63,8 @@ export function createCollectorMetrics(pendingBytes: () => number): CollectorMet
     registry,
     records: (count) => records.inc(count),
     object: (result) => objects.inc({ result }),
+    digest: (result) => digests.inc({ result }),
+    gap: (reason) => gaps.inc({ reason: GAP_REASONS.has(reason) ? reason : 'other' }),
     committed: (seconds) => commit.observe(seconds),
     answered: (status, reason) => answers.inc({ status: String(status), reason }),
   };

@@ -1,33 +1,44 @@
-/** The HTTP side: `POST /v1/records` and `/v1/results`, and nothing else. What it answers is described in docs/audit.md. */
+/**
+ * The HTTP side: `POST /v1/records` and `/v1/results`, and nothing else. What it answers is described in docs/audit.md. Who sends is known
+ * before anything is read of a body, and its bytes are reserved before they are taken.
+ */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { promisify } from 'node:util';
-import { zstdDecompress } from 'node:zlib';
 import type { Log } from '#kubernetes/log.ts';
-import type { Authenticate, Sender } from './authenticate.ts';
+import { type Authenticate, type Sender, type SenderVerdict, TooManyReviewsError } from './authenticate.ts';
 import { checkBatch } from './batch-check.ts';
 import type { Batcher } from './batcher.ts';
-import { hourPartition } from './layout.ts';
+import type { MemoryBudget, Reservation } from './memory-budget.ts';
 import type { CollectorMetrics } from './metrics.ts';
-
-const decompress = promisify(zstdDecompress);
+import { readBody, unpack } from './read-body.ts';
+import { checkResults } from './results-check.ts';
+import type { Turnstile } from './turnstile.ts';
 
 export const RECORDS_PATH = '/v1/records';
 export const RESULTS_PATH = '/v1/results';
 /** Uncompressed bytes of one request. */
 export const MAX_BATCH_BYTES = 4 * 1024 * 1024;
-const RETRY_AFTER_SECONDS = 2;
+/** What is too large is read to its end and dropped, up to here: who is cut off while sending does not see the answer. */
+const MAX_DROPPED_BYTES = 16 * 1024 * 1024;
+const BODY_TIMEOUT_MS = 15_000;
+/** Of one pod at the same time: none may take the places of the others. */
+const MAX_REQUESTS_OF_POD = 4;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-const NUMBER = /^[1-9]\d{0,15}$/;
+const NUMBER = /^[1-9]\d{0,14}$/;
 
 export interface ReceiverPorts {
   readonly authenticate: Authenticate;
   readonly records: Batcher;
+  readonly budget: MemoryBudget;
+  /** Through which batches are unpacked and checked. */
+  readonly unpacking: Turnstile;
+  /** Requests at work, by pod. */
+  readonly ofPod: Map<string, number>;
   /** Writes recorded results of one session; resolves with the key. */
-  readonly writeResults: (session: string, lines: Buffer) => Promise<string>;
+  readonly writeResults: (session: string, podUid: string, lines: Buffer) => Promise<string>;
   readonly metrics: CollectorMetrics;
   readonly log: Log;
-  /** Undefined: ready. */
-  readonly notReady: () => string | undefined;
+  /** Undefined: batches are taken. */
+  readonly notTaking: () => string | undefined;
   readonly nowMs: () => number;
 }
 
@@ -47,11 +58,22 @@ export async function receive(request: IncomingMessage, response: ServerResponse
   const { reason } = reply.body;
   ports.metrics.answered(reply.status, typeof reason === 'string' ? reason : '');
   if (response.destroyed) return;
-  const headers: Record<string, string> = { 'content-type': 'application/json' };
-  if (reply.retryAfterSeconds !== undefined) headers['retry-after'] = String(reply.retryAfterSeconds);
-  // What was not read of the body would be taken for the next request.
-  if (!request.complete) headers['connection'] = 'close';
-  response.writeHead(reply.status, headers).end(JSON.stringify(reply.body));
+  const text = JSON.stringify(reply.body);
+  const headers: Record<string, string | number> = {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+  };
+  if (reply.retryAfterSeconds !== undefined) headers['retry-after'] = reply.retryAfterSeconds;
+  if (reply.status === 405) headers['allow'] = 'POST';
+  const unread = !request.complete && declaredBytes(request) > MAX_DROPPED_BYTES;
+  if (unread || reply.body['reason'] === 'TooSlow' || ports.notTaking() !== undefined) headers['connection'] = 'close';
+  response.writeHead(reply.status, headers).end(text);
+}
+
+/** Infinite where the sender does not say. */
+function declaredBytes(request: IncomingMessage): number {
+  const length = request.headers['content-length'];
+  return length === undefined ? Number.POSITIVE_INFINITY : Number(length);
 }
 
 async function answer(request: IncomingMessage, ports: ReceiverPorts): Promise<Reply> {
@@ -59,54 +81,47 @@ async function answer(request: IncomingMessage, ports: ReceiverPorts): Promise<R
   if (path !== RECORDS_PATH && path !== RESULTS_PATH)
     return problem(404, 'NotFound', `only ${RECORDS_PATH} and ${RESULTS_PATH} are served`);
   if (request.method !== 'POST') return problem(405, 'MethodNotAllowed', 'only POST is served');
-  const notReady = ports.notReady();
-  if (notReady !== undefined) return busy(503, 'NotReady', notReady);
-  const token = /^Bearer ([A-Za-z0-9._~+/=-]+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
-  const verdict = await ports.authenticate(token);
+  const notTaking = ports.notTaking();
+  if (notTaking !== undefined) return busy(503, 'NotReady', notTaking);
+  const verdict = await authenticate(request, ports);
+  if ('status' in verdict) return verdict;
   if (verdict.kind === 'refused') return problem(401, 'TokenRefused', verdict.message);
-  if (!ports.records.hasRoomFor(MAX_BATCH_BYTES))
-    return busy(429, 'Busy', 'too much waits for S3; keep the records and come again');
+  const take = path === RECORDS_PATH ? readRecordsClaim(request) : readSession(request);
+  if ('status' in take) return take;
   if (request.headers['content-encoding'] !== 'zstd')
     return problem(415, 'WrongEncoding', 'content-encoding must be zstd');
-  const packed = await readPacked(request);
-  if (packed === undefined) return problem(413, 'TooLarge', `at most ${MAX_BATCH_BYTES} bytes`);
-  const lines = await decompress(packed, { maxOutputLength: MAX_BATCH_BYTES }).catch(() => undefined);
-  if (lines === undefined)
-    return problem(400, 'Malformed', `the body is not zstd, or larger than ${MAX_BATCH_BYTES} bytes`);
-  return path === RECORDS_PATH
-    ? await takeRecords(request, lines, verdict.sender, ports)
-    : await takeResults(request, lines, ports);
+  return await withPlace(verdict.sender, ports, async () => await takeBody(request, take, verdict.sender, ports));
 }
 
-async function takeRecords(
-  request: IncomingMessage,
-  lines: Buffer,
-  sender: Sender,
-  ports: ReceiverPorts,
-): Promise<Reply> {
+async function authenticate(request: IncomingMessage, ports: ReceiverPorts): Promise<SenderVerdict | Reply> {
+  const token = /^Bearer ([A-Za-z0-9._~+/=-]+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
+  try {
+    return await ports.authenticate(token);
+  } catch (error) {
+    if (error instanceof TooManyReviewsError) return busy(429, 'Busy', error.message);
+    ports.log.error({ error: error instanceof Error ? error.message : 'unknown error' }, 'a token cannot be checked');
+    return busy(503, 'Unavailable', 'tokens cannot be checked now; keep the records and come again');
+  }
+}
+
+type Claim =
+  | { readonly kind: 'records'; readonly chainId: string; readonly firstSeq: number; readonly lastSeq: number }
+  | { readonly kind: 'results'; readonly session: string };
+
+function readRecordsClaim(request: IncomingMessage): Claim | Reply {
   const chainId = headerOf(request, 'postern-chain', UUID);
   const firstSeq = headerOf(request, 'postern-first-seq', NUMBER);
   const lastSeq = headerOf(request, 'postern-last-seq', NUMBER);
-  if (chainId === undefined || firstSeq === undefined || lastSeq === undefined) {
+  if (chainId === undefined || firstSeq === undefined || lastSeq === undefined)
     return problem(400, 'Malformed', 'headers postern-chain, postern-first-seq and postern-last-seq are required');
-  }
-  const claim = { chainId, firstSeq: Number(firstSeq), lastSeq: Number(lastSeq), podUid: sender.podUid };
-  const verdict = checkBatch(lines, claim);
-  if (verdict.kind === 'refused') {
-    ports.log.error({ ...claim, reason: verdict.reason, account: sender.account }, verdict.message);
-    return problem(verdict.status, verdict.reason, verdict.message);
-  }
-  const begunMs = ports.nowMs();
-  const object = await ports.records.add(hourPartition(verdict.firstTimeMs), lines, verdict.records);
-  ports.metrics.records(verdict.records);
-  ports.metrics.committed((ports.nowMs() - begunMs) / 1_000);
-  return { status: 200, body: { chain: chainId, confirmedSeq: claim.lastSeq, object } };
+  return { kind: 'records', chainId, firstSeq: Number(firstSeq), lastSeq: Number(lastSeq) };
 }
 
-async function takeResults(request: IncomingMessage, lines: Buffer, ports: ReceiverPorts): Promise<Reply> {
+function readSession(request: IncomingMessage): Claim | Reply {
   const session = headerOf(request, 'postern-session', UUID);
-  if (session === undefined) return problem(400, 'Malformed', 'header postern-session is required');
-  return { status: 200, body: { session, object: await ports.writeResults(session, lines) } };
+  return session === undefined
+    ? problem(400, 'Malformed', 'header postern-session is required')
+    : { kind: 'results', session };
 }
 
 function headerOf(request: IncomingMessage, name: string, form: RegExp): string | undefined {
@@ -114,22 +129,91 @@ function headerOf(request: IncomingMessage, name: string, form: RegExp): string 
   return typeof value === 'string' && form.test(value) ? value : undefined;
 }
 
-/** The body as it came; undefined: too large. */
-async function readPacked(request: IncomingMessage): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MAX_BATCH_BYTES) return undefined;
-    chunks.push(chunk);
+async function withPlace(sender: Sender, { ofPod }: ReceiverPorts, work: () => Promise<Reply>): Promise<Reply> {
+  const before = ofPod.get(sender.podUid) ?? 0;
+  if (before >= MAX_REQUESTS_OF_POD)
+    return busy(429, 'Busy', `at most ${MAX_REQUESTS_OF_POD} requests of a pod at a time`);
+  ofPod.set(sender.podUid, before + 1);
+  try {
+    return await work();
+  } finally {
+    const now = ofPod.get(sender.podUid) ?? 1;
+    if (now > 1) ofPod.set(sender.podUid, now - 1);
+    else ofPod.delete(sender.podUid);
   }
-  return Buffer.concat(chunks, bytes);
 }
+
+async function takeBody(request: IncomingMessage, claim: Claim, sender: Sender, ports: ReceiverPorts): Promise<Reply> {
+  const declared = declaredBytes(request);
+  if (declared !== Number.POSITIVE_INFINITY && declared > MAX_BATCH_BYTES) return TOO_LARGE;
+  const reservation = ports.budget.reserve(Math.min(declared, MAX_BATCH_BYTES));
+  if (reservation === undefined) return full();
+  try {
+    const body = await readBody(request, MAX_BATCH_BYTES, BODY_TIMEOUT_MS);
+    if (body.kind === 'too_large') return TOO_LARGE;
+    if (body.kind === 'too_slow') return problem(408, 'TooSlow', `the body took longer than ${BODY_TIMEOUT_MS} ms`);
+    if (body.kind === 'gone') return problem(400, 'Malformed', 'the body is cut off');
+    const lines = await ports.unpacking.run(async () => await unpackInto(reservation, body.bytes));
+    if (!Buffer.isBuffer(lines)) return lines;
+    return claim.kind === 'records'
+      ? await takeRecords(lines, claim, sender, ports)
+      : await takeResults(lines, claim.session, sender, ports);
+  } finally {
+    reservation.release();
+  }
+}
+
+async function unpackInto(reservation: Reservation, packed: Buffer): Promise<Buffer | Reply> {
+  const unpacked = await unpack(packed, MAX_BATCH_BYTES);
+  if (unpacked.kind === 'too_large') return TOO_LARGE;
+  if (unpacked.kind === 'not_zstd') return problem(400, 'Malformed', 'the body is not zstd');
+  return reservation.resize(unpacked.bytes.length) ? unpacked.bytes : full();
+}
+
+async function takeRecords(
+  lines: Buffer,
+  { chainId, firstSeq, lastSeq }: Extract<Claim, { kind: 'records' }>,
+  sender: Sender,
+  ports: ReceiverPorts,
+): Promise<Reply> {
+  const claim = { chainId, firstSeq, lastSeq, podUid: sender.podUid };
+  const verdict = checkBatch(lines, claim);
+  if (verdict.kind === 'refused') {
+    ports.log.error({ ...claim, reason: verdict.reason, account: sender.account }, verdict.message);
+    return problem(verdict.status, verdict.reason, verdict.message);
+  }
+  const begunMs = ports.nowMs();
+  const added = verdict.parts.map(async (part) => await ports.records.add(part.partition, part.lines, part.records));
+  // All of them, so that nothing of this batch is still on its way when its memory is given back.
+  const settled = await Promise.allSettled(added);
+  const keys = settled.map((one) => {
+    if (one.status === 'rejected') throw one.reason;
+    return one.value;
+  });
+  ports.metrics.records(verdict.records);
+  for (const gap of verdict.gaps) ports.metrics.gap(gap);
+  ports.metrics.committed((ports.nowMs() - begunMs) / 1_000);
+  return { status: 200, body: { chain: chainId, confirmedSeq: lastSeq, object: keys.at(-1) } };
+}
+
+async function takeResults(lines: Buffer, session: string, sender: Sender, ports: ReceiverPorts): Promise<Reply> {
+  const wrong = checkResults(lines, session);
+  if (wrong !== undefined) {
+    ports.log.error({ session, podUid: sender.podUid, account: sender.account }, wrong);
+    return problem(400, 'Malformed', wrong);
+  }
+  return { status: 200, body: { session, object: await ports.writeResults(session, sender.podUid, lines) } };
+}
+
+const TOO_LARGE = problem(413, 'TooLarge', `at most ${MAX_BATCH_BYTES} bytes, unpacked`);
+
+/** Not the same for all, so that those who were sent away together do not come back together. */
+function busy(status: 429 | 503, reason: string, message: string): Reply {
+  return { ...problem(status, reason, message), retryAfterSeconds: 1 + Math.floor(Math.random() * 3) };
+}
+
+const full = (): Reply => busy(429, 'Busy', 'too much waits for S3; keep the records and come again');
 
 function problem(status: number, reason: string, message: string): Reply {
   return { status, body: { reason, message } };
-}
-
-function busy(status: 429 | 503, reason: string, message: string): Reply {
-  return { ...problem(status, reason, message), retryAfterSeconds: RETRY_AFTER_SECONDS };
 }

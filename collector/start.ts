@@ -1,27 +1,19 @@
-/** Puts the collector together: HTTPS (or HTTP, where told so), authentication, batches, S3, digests; drains in order. */
+/** Puts the collector together: server, authentication, batches, S3, digests; drains in order. */
 import { createPrivateKey, createPublicKey, hash, type KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import { promisify } from 'node:util';
-import { zstdCompress } from 'node:zlib';
-import type { Log } from '#kubernetes/log.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Authenticate, remembering } from './authenticate.ts';
-import { Batcher } from './batcher.ts';
+import { Batcher, compressObject } from './batcher.ts';
 import { Digests } from './digests.ts';
 import { eventsKey, resultsKey } from './layout.ts';
+import { MemoryBudget } from './memory-budget.ts';
 import { type CollectorMetrics, createCollectorMetrics } from './metrics.ts';
 import { newObjectUid } from './object-uid.ts';
-import { ObjectStore, type ObjectStoreOptions } from './object-store.ts';
-import { receive } from './receive.ts';
+import { ObjectStore, type ObjectStoreOptions, PutError, sha256Of } from './object-store.ts';
+import { receive, type ReceiverPorts } from './receive.ts';
+import { type ServerOptions, startServer } from './server.ts';
+import { Turnstile } from './turnstile.ts';
 
-const compress = promisify(zstdCompress);
-
-export interface CollectorOptions {
-  readonly listen: { readonly host: string | undefined; readonly port: number };
-  /** Files in PEM, read again when they change; undefined: plain HTTP, for a proxy in front that speaks TLS. */
-  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
+export interface CollectorOptions extends ServerOptions {
   readonly store: ObjectStoreOptions;
   /** Empty, or ending in a slash. */
   readonly prefix: string;
@@ -30,8 +22,10 @@ export interface CollectorOptions {
   readonly authenticate: Authenticate;
   readonly maxObjectBytes: number;
   readonly maxDelayMs: number;
+  /** Bytes of all batches in memory. */
   readonly maxPendingBytes: number;
-  readonly log: Log;
+  /** Between two digests; default a minute. */
+  readonly digestIntervalMs?: number;
 }
 
 export interface RunningCollector {
@@ -39,69 +33,106 @@ export interface RunningCollector {
   readonly metrics: CollectorMetrics;
   /** Undefined: ready. */
   readonly notReady: () => string | undefined;
-  /** Takes nothing new, writes what waits, signs the last digest. Rejects where S3 did not take the digest. */
-  readonly close: () => Promise<void>;
+  /**
+   * Not ready at once; takes batches for `drainMs` more, until nobody is sent here; then takes nothing new, writes and answers what waits,
+   * signs the last digest. Rejects where S3 did not take the digest.
+   */
+  readonly close: (drainMs: number) => Promise<void>;
 }
 
 const ZSTD = 'application/zstd';
-const CERTIFICATE_INTERVAL_MS = 10_000;
-const CLOSE_GRACE_MS = 20_000;
+/** Longer than S3 may take. */
+const CLOSE_GRACE_MS = 27_000;
+const UNPACK_AT_ONCE = 4;
 
 /** Listens and resolves; rejects where the address is taken or a key cannot be read. */
 export async function startCollector(options: CollectorOptions): Promise<RunningCollector> {
   const { log, prefix } = options;
+  const signer = digestSigner(options.digestKeyPem);
+  const budget = new MemoryBudget(options.maxPendingBytes);
+  const metrics = createCollectorMetrics(() => budget.heldBytes);
   const store = new ObjectStore(options.store);
   const digests = new Digests({
     prefix,
-    signer: digestSigner(options.digestKeyPem),
+    signer,
     put: async (key, body, contentType) => await store.put(key, body, contentType),
+    holds: async (key, sha256) => await store.holds(key, sha256),
+    onResult: metrics.digest,
     log,
+    ...(options.digestIntervalMs === undefined ? {} : { intervalMs: options.digestIntervalMs }),
   });
-  const put = async (key: string, body: Uint8Array, records: number): Promise<string> => {
-    try {
-      await store.put(key, body, ZSTD);
-    } catch (error) {
-      metrics.object('error');
-      throw error;
-    }
-    metrics.object('ok');
-    digests.add(key, body, records);
-    return key;
-  };
+  const put = openPut(store, digests, metrics);
   const records = new Batcher({
-    ...options,
+    maxObjectBytes: options.maxObjectBytes,
+    maxDelayMs: options.maxDelayMs,
     write: async (partition, body, count) =>
       await put(eventsKey(prefix, partition, newObjectUid(Date.now())), body, count),
   });
-  const metrics = createCollectorMetrics(() => records.pendingBytes);
-  let closing = false;
-  const notReady = (): string | undefined => (closing ? 'the collector is stopping' : undefined);
-  const ports = {
+  let state: 'open' | 'draining' | 'closed' = 'open';
+  const notTaking = (): string | undefined => {
+    if (state === 'closed') return 'the collector is stopping';
+    return digests.isBehind() ? 'digests cannot be written to S3' : undefined;
+  };
+  const ports: ReceiverPorts = {
     authenticate: remembering(options.authenticate),
     records,
-    writeResults: async (session: string, lines: Buffer) => {
+    budget,
+    unpacking: new Turnstile(UNPACK_AT_ONCE),
+    ofPod: new Map(),
+    writeResults: async (session, podUid, lines) => {
       const nowMs = Date.now();
-      return await put(resultsKey(prefix, nowMs, session, newObjectUid(nowMs)), await compress(lines), 0);
+      return await put(resultsKey(prefix, nowMs, session, newObjectUid(nowMs)), await compressObject(lines), 0, {
+        pod: podUid,
+      });
     },
     metrics,
     log,
-    notReady,
+    notTaking,
     nowMs: Date.now,
   };
-  const server = await listen(options, (request, response) => void receive(request, response, ports));
-  for (const doubt of await store.doubts()) log.warn({ bucket: options.store.bucket }, doubt);
+  const server = await startServer(options, (request, response) => void receive(request, response, ports));
+  // In the background: S3 may be away now, and senders are told so.
+  void store.doubts().then((doubts) => {
+    for (const doubt of doubts) log.warn({ bucket: options.store.bucket }, doubt);
+  });
   return {
     port: server.port,
     metrics,
-    notReady,
-    close: async () => {
-      closing = true;
-      // New batches are refused from here on; those that wait are written and answered.
+    notReady: () => (state === 'draining' ? 'the collector is stopping' : notTaking()),
+    close: async (drainMs) => {
+      state = 'draining';
+      await sleep(drainMs);
+      state = 'closed';
+      // Requests at work may still add lines after this; those are written when their time has come.
       await records.drain();
-      await server.close();
+      await server.close(CLOSE_GRACE_MS);
       await records.drain();
       await digests.close().finally(() => store.close());
     },
+  };
+}
+
+type Put = (
+  key: string,
+  body: Uint8Array,
+  records: number,
+  metadata?: Readonly<Record<string, string>>,
+) => Promise<string>;
+
+/** Writes an object and keeps account of it for the next digest. */
+function openPut(store: ObjectStore, digests: Digests, metrics: CollectorMetrics): Put {
+  return async (key, body, records, metadata) => {
+    const object = { key, sha256: sha256Of(body), bytes: body.length, records };
+    try {
+      await store.put(key, body, ZSTD, metadata);
+    } catch (error) {
+      metrics.object('error');
+      if (error instanceof PutError && error.outcome === 'unknown') digests.addDoubtful(object);
+      throw error;
+    }
+    metrics.object('ok');
+    digests.add(object);
+    return key;
   };
 }
 
@@ -110,67 +141,11 @@ function digestSigner(pem: string): { readonly kid: string; readonly privateKey:
   if (privateKey.asymmetricKeyType !== 'ed25519') {
     throw new Error('the digest key must be Ed25519: openssl genpkey -algorithm ed25519 -out digest-key.pem');
   }
+  return { kid: digestKeyId(privateKey), privateKey };
+}
+
+/** The name of a digest key: the first 32 hexadecimal digits of SHA-256 over its public key (SPKI, DER). */
+export function digestKeyId(privateKey: KeyObject): string {
   const publicBytes = createPublicKey(privateKey).export({ format: 'der', type: 'spki' });
-  return { kid: hash('sha256', publicBytes, 'hex').slice(0, 32), privateKey };
-}
-
-type Handler = (request: IncomingMessage, response: ServerResponse) => void;
-
-async function listen(
-  options: CollectorOptions,
-  handler: Handler,
-): Promise<{ readonly port: number; readonly close: () => Promise<void> }> {
-  const limits = { maxHeaderSize: 32_768, requestTimeout: 60_000, headersTimeout: 10_000, keepAliveTimeout: 65_000 };
-  const { tls } = options;
-  const server =
-    tls === undefined ? createHttpServer(limits, handler) : await openHttps(limits, tls, handler, options.log);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.listen.port, options.listen.host, resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  return { port, close: async () => await closeServer(server) };
-}
-
-async function openHttps(
-  limits: object,
-  files: NonNullable<CollectorOptions['tls']>,
-  handler: Handler,
-  log: Log,
-): Promise<HttpsServer> {
-  const read = async (): Promise<{ readonly cert: string; readonly key: string }> => ({
-    cert: await readFile(files.certFile, 'utf8'),
-    key: await readFile(files.keyFile, 'utf8'),
-  });
-  let current = await read();
-  const server = createHttpsServer({ ...limits, ...current, minVersion: 'TLSv1.2' }, handler);
-  server.on('tlsClientError', () => undefined);
-  const renew = async (): Promise<void> => {
-    try {
-      const next = await read();
-      if (next.cert === current.cert && next.key === current.key) return;
-      server.setSecureContext({ ...next, minVersion: 'TLSv1.2' });
-      current = next;
-      log.info({}, 'the certificate was replaced');
-    } catch (error) {
-      log.warn(
-        { error: error instanceof Error ? error.message : 'unknown' },
-        'the new certificate cannot be used; the old one stays',
-      );
-    }
-  };
-  const timer = setInterval(() => void renew(), CERTIFICATE_INTERVAL_MS);
-  timer.unref();
-  server.once('close', () => clearInterval(timer));
-  return server;
-}
-
-async function closeServer(server: Server | HttpsServer): Promise<void> {
-  const closed = new Promise<void>((resolve) => {
-    server.close(() => resolve());
-  });
-  server.closeIdleConnections();
-  const timer = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
-  await closed;
-  clearTimeout(timer);
+  return hash('sha256', publicBytes, 'hex').slice(0, 32);
 }

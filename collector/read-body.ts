@@ -1,0 +1,52 @@
+/** Reads and unpacks what a sender posts, never more than may be, never longer. */
+import type { IncomingMessage } from 'node:http';
+import { promisify } from 'node:util';
+import { zstdDecompress } from 'node:zlib';
+
+const decompress = promisify(zstdDecompress);
+
+export type ReadBody =
+  | { readonly kind: 'read'; readonly bytes: Buffer }
+  | { readonly kind: 'too_large' }
+  | { readonly kind: 'too_slow' }
+  | { readonly kind: 'gone' };
+
+/** The body as it came. The request is left open, so that it can be answered. */
+export async function readBody(request: IncomingMessage, maxBytes: number, timeoutMs: number): Promise<ReadBody> {
+  return await new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    const end = (body: ReadBody): void => {
+      clearTimeout(timer);
+      request.off('data', take).off('end', whole).off('close', gone).off('error', gone);
+      // Whoever is not listening must not make an error that nobody takes.
+      request.on('error', () => undefined);
+      request.resume();
+      resolve(body);
+    };
+    const timer = setTimeout(() => end({ kind: 'too_slow' }), timeoutMs);
+    const take = (chunk: Buffer): void => {
+      bytes += chunk.length;
+      if (bytes > maxBytes) end({ kind: 'too_large' });
+      else chunks.push(chunk);
+    };
+    const whole = (): void => end({ kind: 'read', bytes: Buffer.concat(chunks, bytes) });
+    const gone = (): void => end({ kind: 'gone' });
+    request.on('data', take).on('end', whole).on('close', gone).on('error', gone);
+  });
+}
+
+export type Unpacked =
+  | { readonly kind: 'unpacked'; readonly bytes: Buffer }
+  | { readonly kind: 'too_large' }
+  | { readonly kind: 'not_zstd' };
+
+/** Stops at `maxBytes`, whatever the frame claims. */
+export async function unpack(packed: Buffer, maxBytes: number): Promise<Unpacked> {
+  try {
+    return { kind: 'unpacked', bytes: await decompress(packed, { maxOutputLength: maxBytes }) };
+  } catch (error) {
+    const tooLarge = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
+    return { kind: tooLarge ? 'too_large' : 'not_zstd' };
+  }
+}
