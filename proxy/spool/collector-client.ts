@@ -11,6 +11,7 @@ import { promisify } from 'node:util';
 /** Of the pod's projected token for the audience postern.dev/collector, in the token directory. */
 export const COLLECTOR_TOKEN_FILE = 'collector';
 const RECORDS_PATH = '/v1/records';
+const RESULTS_PATH = '/v1/results';
 const MAX_ANSWER_BYTES = 64 * 1024;
 const answerTimeoutMs = 30_000;
 const maxRetryAfterMs = 60_000;
@@ -53,6 +54,12 @@ export interface CollectorClientOptions {
   readonly timeoutMs?: number;
 }
 
+interface Delivery {
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string | number>>;
+  readonly lines: Buffer;
+}
+
 interface Answer {
   readonly status: number;
   readonly retryAfterMs: number | undefined;
@@ -75,7 +82,9 @@ export class CollectorClient {
       return failed('without_keys', 'there is no key set yet that says which collector to trust');
     }
     try {
-      const answer = await this.#post(shipment, authorities, signal);
+      const { chainId, first, last, lines } = shipment;
+      const headers = { 'postern-chain': chainId, 'postern-first-seq': first, 'postern-last-seq': last };
+      const answer = await this.#post({ path: RECORDS_PATH, headers, lines }, authorities, signal);
       if (answer.status !== 200) this.close();
       return understand(answer, shipment);
     } catch (error) {
@@ -84,23 +93,39 @@ export class CollectorClient {
     }
   }
 
+  /** Recorded results of one session; refused: they will not be taken. Never rejects. */
+  async sendResults(session: string, lines: Buffer, signal: AbortSignal): Promise<'taken' | 'refused' | 'failed'> {
+    const authorities = this.#options.certificateAuthorities();
+    if (authorities === undefined || authorities.length === 0) return 'failed';
+    try {
+      const delivery = { path: RESULTS_PATH, headers: { 'postern-session': session }, lines };
+      const { status } = await this.#post(delivery, authorities, signal);
+      if (status === 200) return 'taken';
+      this.close();
+      return status === 400 || status === 413 ? 'refused' : 'failed';
+    } catch {
+      this.close();
+      return 'failed';
+    }
+  }
+
   close(): void {
     this.#agent?.agent.destroy();
     this.#agent = undefined;
   }
 
-  async #post(shipment: Shipment, authorities: readonly string[], signal: AbortSignal): Promise<Answer> {
+  async #post(delivery: Delivery, authorities: readonly string[], signal: AbortSignal): Promise<Answer> {
     const { tokenDirectory, collectorUrl, timeoutMs } = this.#options;
     const [{ request }, token, body, agent] = await Promise.all([
       import('node:https'),
       readFile(join(tokenDirectory, COLLECTOR_TOKEN_FILE), 'utf8'),
-      compress(shipment.lines),
+      compress(delivery.lines),
       this.#agentFor(authorities),
     ]);
     const timeout = AbortSignal.timeout(timeoutMs ?? answerTimeoutMs);
     return await new Promise<Answer>((resolve, reject) => {
       const sent = request(
-        new URL(RECORDS_PATH, collectorUrl),
+        new URL(delivery.path, collectorUrl),
         {
           method: 'POST',
           agent,
@@ -110,9 +135,7 @@ export class CollectorClient {
             'content-type': 'application/x-ndjson',
             'content-encoding': 'zstd',
             'content-length': body.length,
-            'postern-chain': shipment.chainId,
-            'postern-first-seq': shipment.first,
-            'postern-last-seq': shipment.last,
+            ...delivery.headers,
           },
         },
         (response) => {

@@ -4,12 +4,13 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import type { AuditEvent, AuditSink } from '#audit/event.ts';
+import type { AuditEvent, AuditSink, RecordedResult } from '#audit/event.ts';
 import { ChainSink } from '#audit/file-sink.ts';
 import { uuidv7 } from '#audit/uuid.ts';
 import type { Log } from '#proxy/log.ts';
 import { ChainFolder, type SpoolUsage } from './chain-folder.ts';
 import { CollectorClient } from './collector-client.ts';
+import { ResultQueue } from './result-queue.ts';
 import { findChains, type FoundChains } from './resume.ts';
 import { SegmentTarget } from './segment-target.ts';
 import { Shipper, type ShipmentResult, type ShipperTiming } from './shipper.ts';
@@ -69,7 +70,10 @@ export function openSpool(options: SpoolOptions): Spool {
     confirmedSeq: 0,
     worthDeletingBytes: worthBytes,
   });
-  const shipping: { shipper: Shipper | undefined } = { shipper: undefined };
+  const shipping: { shipper: Shipper | undefined; results: ResultQueue | undefined } = {
+    shipper: undefined,
+    results: undefined,
+  };
   const target = new SegmentTarget({
     chain: own,
     usage,
@@ -82,13 +86,34 @@ export function openSpool(options: SpoolOptions): Spool {
   const chains = [...found.chains, own];
   const close = async (): Promise<void> => {
     await chained.close();
-    await shipping.shipper?.close(options.flushMs ?? defaultFlushMs);
+    const flushMs = options.flushMs ?? defaultFlushMs;
+    await Promise.all([shipping.shipper?.close(flushMs), shipping.results?.close(flushMs)]);
     shipping.shipper = undefined;
+    shipping.results = undefined;
   };
   return {
-    sink: spoolSink({ options, chained, target, own, close, hurry: () => shipping.shipper?.hurry() }),
+    sink: spoolSink({
+      options,
+      chained,
+      target,
+      own,
+      close,
+      hurry: () => shipping.shipper?.hurry(),
+      addResult: (result) => shipping.results?.add(result),
+    }),
     ship: (ports) => {
-      shipping.shipper ??= startShipper(options, ports, { found, own, chained, nowMs });
+      if (options.collector === undefined || shipping.shipper !== undefined) return;
+      const { url, tokenDirectory } = options.collector;
+      const { certificateAuthorities } = ports;
+      const openClient = (): CollectorClient =>
+        new CollectorClient({ collectorUrl: url, tokenDirectory, certificateAuthorities });
+      shipping.shipper = startShipper(options, ports, { found, own, chained, nowMs, client: openClient() });
+      // A connection of its own: long results do not hold up records.
+      const client = openClient();
+      shipping.results = new ResultQueue({
+        send: async (session, lines, signal) => await client.sendResults(session, lines, signal),
+        log,
+      });
     },
     measure: () => measure(chains),
   };
@@ -116,9 +141,10 @@ interface SinkParts {
   readonly own: ChainFolder;
   readonly close: () => Promise<void>;
   readonly hurry: () => void;
+  readonly addResult: (result: RecordedResult) => void;
 }
 
-function spoolSink({ options, chained, target, own, close, hurry }: SinkParts): AuditSink {
+function spoolSink({ options, chained, target, own, close, hurry, addResult }: SinkParts): AuditSink {
   let hasEnded = false;
   let closing: Promise<void> | undefined;
   return {
@@ -140,6 +166,7 @@ function spoolSink({ options, chained, target, own, close, hurry }: SinkParts): 
     ...(options.collector === undefined
       ? {}
       : {
+          appendResult: addResult,
           whenConfirmed: async (seq: number) => {
             const confirmed = own.whenConfirmed(seq);
             hurry();
@@ -165,20 +192,15 @@ interface ShipperParts {
   readonly own: ChainFolder;
   readonly chained: ChainSink;
   readonly nowMs: () => number;
+  readonly client: CollectorClient;
 }
 
 function startShipper(
   options: SpoolOptions,
   ports: ShippingPorts,
-  { found, own, chained, nowMs }: ShipperParts,
-): Shipper | undefined {
-  const { collector, log, timing } = options;
-  if (collector === undefined) return undefined;
-  const client = new CollectorClient({
-    collectorUrl: collector.url,
-    tokenDirectory: collector.tokenDirectory,
-    certificateAuthorities: ports.certificateAuthorities,
-  });
+  { found, own, chained, nowMs, client }: ShipperParts,
+): Shipper {
+  const { log, timing } = options;
   const shipper = new Shipper({
     earlier: found.chains,
     own,
