@@ -1,41 +1,7 @@
 /** Keeps the catalog snapshot of one database: read at start, again when the database has changed or somebody asks. */
-import { type CatalogSnapshot, indexCatalog } from '#sql/catalog.ts';
-import { type CatalogClient, openCatalogClient } from './catalog-client.ts';
-import { readCatalog } from './catalog-source.ts';
+import { type LoadedCatalog, loadCatalog as load } from '#catalog/load-catalog.ts';
+import { openCatalogClient } from './catalog-client.ts';
 import type { UpstreamTarget } from './upstream.ts';
-
-/** A snapshot and the mark of the state it was read in. */
-export interface LoadedCatalog {
-  readonly snapshot: CatalogSnapshot;
-  readonly mark: string;
-}
-
-/**
- * One text that changes with every DDL: row versions of the catalogs that a snapshot is made of, temporary objects left out. VACUUM and
- * ANALYZE update in place and do not change it.
- */
-const markQuery = `
-WITH n AS (SELECT oid, xmin FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_(toast|temp)'),
-     c AS (SELECT oid, xmin FROM pg_catalog.pg_class WHERE relnamespace IN (SELECT oid FROM n))
-SELECT pg_catalog.concat_ws('/',
-  (SELECT pg_catalog.concat(count(*), ':', sum(oid::bigint * 7 + xmin::text::bigint)) FROM n),
-  (SELECT pg_catalog.concat(count(*), ':', sum(oid::bigint * 7 + xmin::text::bigint)) FROM c),
-  (SELECT pg_catalog.concat(count(*), ':', sum(attrelid::bigint * 7 + attnum * 13 + xmin::text::bigint))
-     FROM pg_catalog.pg_attribute WHERE attrelid IN (SELECT oid FROM c)),
-  (SELECT pg_catalog.concat(count(*), ':', sum(oid::bigint * 7 + xmin::text::bigint))
-     FROM pg_catalog.pg_type WHERE typnamespace IN (SELECT oid FROM n)),
-  (SELECT pg_catalog.concat(count(*), ':', sum(oid::bigint * 7 + xmin::text::bigint)) FROM pg_catalog.pg_proc),
-  (SELECT pg_catalog.concat(count(*), ':', sum(oid::bigint * 7 + xmin::text::bigint)) FROM pg_catalog.pg_operator),
-  (SELECT pg_catalog.concat(count(*), ':', sum(oid::bigint * 7 + xmin::text::bigint)) FROM pg_catalog.pg_cast),
-  (SELECT pg_catalog.concat(count(*), ':', sum(oid::bigint * 7 + xmin::text::bigint)) FROM pg_catalog.pg_constraint),
-  (SELECT pg_catalog.concat(count(*), ':', sum(indexrelid::bigint * 7 + xmin::text::bigint))
-     FROM pg_catalog.pg_index WHERE indrelid IN (SELECT oid FROM c)),
-  (SELECT pg_catalog.concat(count(*), ':', sum(oid::bigint * 7 + xmin::text::bigint))
-     FROM pg_catalog.pg_rewrite WHERE ev_class IN (SELECT oid FROM c)),
-  (SELECT pg_catalog.concat(count(*), ':', sum(inhrelid::bigint * 7 + inhparent::bigint * 13 + xmin::text::bigint))
-     FROM pg_catalog.pg_inherits),
-  (SELECT pg_catalog.concat(count(*), ':', sum(oid::bigint * 7 + xmin::text::bigint)) FROM pg_catalog.pg_trigger),
-  (SELECT pg_catalog.concat(count(*), ':', sum(oid::bigint * 7 + xmin::text::bigint)) FROM pg_catalog.pg_attrdef))`;
 
 /** Reads the catalog, unless it is still as `known` has it: then gives that back. Rejects with DependencyError. */
 export async function loadCatalog(
@@ -47,17 +13,9 @@ export async function loadCatalog(
   const onAbort = (): void => client.close();
   signal.addEventListener('abort', onAbort, { once: true });
   try {
-    // The mark is read before the catalog: DDL in between makes the next look read again.
-    const mark = await readMark(client);
-    if (known?.mark === mark) return known;
-    return { snapshot: indexCatalog(await readCatalog(client.query)), mark };
+    return await load(client.query, known);
   } finally {
     signal.removeEventListener('abort', onAbort);
     client.close();
   }
-}
-
-async function readMark(client: CatalogClient): Promise<string> {
-  const [row] = await client.query(markQuery);
-  return row?.[0] ?? '';
 }

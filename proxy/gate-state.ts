@@ -2,6 +2,7 @@
  * What is in force now: the connection's policies over the catalog snapshot, per identity. Every change raises the generation and tells
  * the sessions, which decide afresh or end. A broken edit, and a database that is away, leave the last good state in force.
  */
+import type { LoadedCatalog } from '#catalog/load-catalog.ts';
 import { formatProblem } from '#crds/decode.ts';
 import { qualifiedName } from '#crds/kinds.ts';
 import { policyProblems } from '#policy/compile.ts';
@@ -11,7 +12,6 @@ import type { Identity } from '#policy/identity.ts';
 import { denialFor } from '#policy/reasons.ts';
 import { loadRedaction } from '#session/result-redaction.ts';
 import { loadParser } from '#sql/parser.ts';
-import type { LoadedCatalog } from './catalog-loader.ts';
 import type { GateState, PolicyState } from './connection-ports.ts';
 import { DependencyError } from './dependency-error.ts';
 import type { World } from './world.ts';

@@ -1,5 +1,5 @@
 /**
- * What the gate knows of the database: a snapshot of its catalog, read from the database itself (proxy/catalog-source.ts)
+ * What the gate knows of the database: a snapshot of its catalog, read from the database itself (catalog/read-catalog.ts)
  * and used here as plain readonly data. OIDs are unsigned 32-bit numbers as in pg_catalog.
  */
 export type Oid = number;

@@ -8,18 +8,32 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   wire: [],
   sql: [],
   policy: ['crds', 'sql'],
+  catalog: ['sql'],
   audit: ['policy', 'crds', 'sql'],
   session: ['wire', 'sql', 'policy', 'audit', 'crds'],
   bundle: ['crds', 'policy'],
   kubernetes: ['crds'],
-  proxy: ['crds', 'wire', 'sql', 'policy', 'audit', 'session', 'bundle'],
-  operator: ['crds', 'sql', 'policy', 'bundle', 'kubernetes'],
+  proxy: ['crds', 'wire', 'sql', 'policy', 'catalog', 'audit', 'session', 'bundle'],
+  operator: ['crds', 'sql', 'policy', 'catalog', 'bundle', 'kubernetes'],
   collector: ['crds', 'policy', 'audit', 'kubernetes'],
-  cli: ['crds', 'wire', 'sql', 'policy', 'audit', 'session', 'bundle', 'kubernetes', 'proxy', 'operator', 'collector'],
+  cli: [
+    'crds',
+    'wire',
+    'sql',
+    'policy',
+    'catalog',
+    'audit',
+    'session',
+    'bundle',
+    'kubernetes',
+    'proxy',
+    'operator',
+    'collector',
+  ],
 };
 
 /** The pure folders: no sockets, clock, randomness, logger, files, environment. */
-const PURE = ['crds', 'wire', 'sql', 'policy', 'audit', 'session', 'bundle'];
+const PURE = ['crds', 'wire', 'sql', 'policy', 'catalog', 'audit', 'session', 'bundle'];
 const PURE_NODE_MODULES = new Set(['node:buffer', 'node:crypto', 'node:zlib']);
 
 /** Files of a pure folder that are its I/O border, each with the reason. */

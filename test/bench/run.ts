@@ -8,7 +8,7 @@ import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { indexCatalog } from '#sql/catalog.ts';
-import { readCatalog } from '#proxy/catalog-source.ts';
+import { readCatalog } from '#catalog/read-catalog.ts';
 import { readManifests } from '#proxy/manifests.ts';
 import pg from 'pg';
 import { type PostgresServer } from '#test/postgres.ts';

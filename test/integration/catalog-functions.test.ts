@@ -1,7 +1,7 @@
 /** The function lists against pg_proc of real servers: no entry without a function, nothing dangerous by its own declaration. */
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readCatalog } from '#proxy/catalog-source.ts';
+import { readCatalog } from '#catalog/read-catalog.ts';
 import { ALLOWED_FUNCTIONS } from '#sql/builtin-functions.ts';
 import { type CatalogFunction, type CatalogSnapshot, indexCatalog } from '#sql/catalog.ts';
 import { functionRule, judgeFunctionCall, judgeOperator, matchesArity } from '#sql/functions.ts';

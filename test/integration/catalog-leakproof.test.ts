@@ -1,7 +1,7 @@
 /** What counts as leak-proof never raises: every such operator and cast runs over the extreme values of its types on real servers. */
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readCatalog } from '#proxy/catalog-source.ts';
+import { readCatalog } from '#catalog/read-catalog.ts';
 import { type CatalogSnapshot, indexCatalog, qualifiedKey } from '#sql/catalog.ts';
 import { isLeakproofCast, isLeakproofOperator } from '#sql/leakproof.ts';
 import { isPostgresInstalled, type PostgresServer, startPostgres } from '#test/postgres.ts';

@@ -1,7 +1,7 @@
 /** The catalog reader against real servers, as an ordinary role. */
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readCatalog } from '#proxy/catalog-source.ts';
+import { readCatalog } from '#catalog/read-catalog.ts';
 import { type CatalogRelation, type CatalogSnapshot, indexCatalog, qualifiedKey } from '#sql/catalog.ts';
 import { isPostgresInstalled, type PostgresServer, startPostgres } from '#test/postgres.ts';
 

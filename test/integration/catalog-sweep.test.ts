@@ -4,7 +4,7 @@
  */
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readCatalog } from '#proxy/catalog-source.ts';
+import { readCatalog } from '#catalog/read-catalog.ts';
 import { type CatalogSnapshot, indexCatalog, isSystemSchema, qualifiedKey } from '#sql/catalog.ts';
 import { quoteLiteral } from '#sql/identifiers.ts';
 import { visibleRegLiteral, wrapArgument, wrapColumnDescription, wrapRegCast } from '#sql/oid-functions.ts';

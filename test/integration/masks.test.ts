@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { MaskSpec } from '#crds/kinds.ts';
 import { maskExpression } from '#policy/mask.ts';
 import { maskKeySettings } from '#policy/mask-key.ts';
-import { readCatalog } from '#proxy/catalog-source.ts';
+import { readCatalog } from '#catalog/read-catalog.ts';
 import { type CatalogSnapshot, indexCatalog, qualifiedKey } from '#sql/catalog.ts';
 import { quoteIdentifier, quoteLiteral } from '#sql/identifiers.ts';
 import { printExpression } from '#sql/relation-view.ts';

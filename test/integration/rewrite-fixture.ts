@@ -6,7 +6,7 @@ import pg from 'pg';
 import { effectivePolicy } from '#policy/effective.ts';
 import type { EffectivePolicy } from '#policy/effective-policy.ts';
 import { loadGuardrails } from '#policy/guardrails.ts';
-import { readCatalog } from '#proxy/catalog-source.ts';
+import { readCatalog } from '#catalog/read-catalog.ts';
 import type { SessionNames } from '#sql/access.ts';
 import type { AcceptedStatement, TextAnalysis } from '#sql/analysis.ts';
 import { analyzeText } from '#sql/analyze.ts';

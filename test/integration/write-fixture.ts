@@ -3,7 +3,7 @@ import pg from 'pg';
 import { loadGuardrails } from '#policy/guardrails.ts';
 import { effectivePolicy } from '#policy/effective.ts';
 import type { EffectivePolicy } from '#policy/effective-policy.ts';
-import { readCatalog } from '#proxy/catalog-source.ts';
+import { readCatalog } from '#catalog/read-catalog.ts';
 import type { SessionNames } from '#sql/access.ts';
 import { analyzeText } from '#sql/analyze.ts';
 import { indexCatalog, qualifiedKey } from '#sql/catalog.ts';

@@ -7,7 +7,7 @@ import { parse as parseYaml } from 'yaml';
 import { decideText } from '#policy/decide.ts';
 import { effectivePolicy } from '#policy/effective.ts';
 import type { EffectivePolicy } from '#policy/effective-policy.ts';
-import { readCatalog } from '#proxy/catalog-source.ts';
+import { readCatalog } from '#catalog/read-catalog.ts';
 import type { SessionNames } from '#sql/access.ts';
 import { indexCatalog } from '#sql/catalog.ts';
 import { loadParser } from '#sql/parser.ts';

@@ -19,7 +19,7 @@ import type {
   Oid,
   RelationKind,
 } from '#sql/catalog.ts';
-import * as sql from './catalog-queries.ts';
+import * as sql from './queries.ts';
 
 type Row = readonly (string | null)[];
 
