@@ -24,69 +24,79 @@ export interface Link {
 const CHAIN = Buffer.from('"chain":{"hash":"sha256:');
 const HASH_START = '"chain":{'.length;
 const HASH_MEMBER_BYTES = '"hash":"sha256:'.length + 66;
-const REST = /^"id":"([^"\\]{1,64})","prev":"sha256:([0-9a-f]{64})","seq":([1-9]\d{0,15})\}/;
-const REST_BYTES = 200;
-const DIGITS = /^[0-9a-f]{64}$/;
-const INSTANCE = Buffer.from('"src_endpoint":{"instance_uid":"');
-const TIME = Buffer.from('"time":');
-const END = Buffer.from('"phase":"session","reason":"process_end"');
+/** The members of the chain behind its hash. */
+const AFTER_HASH = '","id":"';
+const PREV_START = '","prev":"sha256:';
+const SEQ_START = '","seq":';
+const ID = /^[^"\\]{1,64}$/;
+const SEQ = /([1-9]\d{0,15})\}/y;
+const PLACE_BYTES = 320;
+/** Most records have their chain within so many bytes of their end. */
+const USUAL_TAIL_BYTES = 512;
+/** Time and source stand shortly before the chain. */
+const BEFORE_BYTES = 320;
+const INSTANCE = '"src_endpoint":{"instance_uid":"';
+const TIME = /"time":(\d{1,15}),/y;
+const TIME_START = '"time":';
+const END = '"phase":"session","reason":"process_end"}}';
+const QUOTE = 0x22;
 
 let scratch = Buffer.allocUnsafeSlow(16 * 1024);
 
 /** Reads the line in `bytes[start, end)`, without its line end; undefined: it is no record of a chain. */
 export function readLink(bytes: Buffer, start: number, end: number): Link | undefined {
   // Only this line: a search that does not find what it looks for must not go through all that follows.
-  return readLinkOf(bytes.subarray(start, end));
-}
-
-function readLinkOf(bytes: Buffer): Link | undefined {
-  const start = 0;
-  const end = bytes.length;
-  const chain = bytes.indexOf(CHAIN, start);
-  if (chain < 0 || chain + CHAIN.length + 64 > end) return undefined;
-  const digitsAt = chain + CHAIN.length;
-  const digits = bytes.toString('latin1', digitsAt, digitsAt + 64);
-  const middle = chain + HASH_START;
-  const tail = middle + HASH_MEMBER_BYTES;
-  const [, chainId, prev, seq] = REST.exec(bytes.toString('latin1', tail, Math.min(tail + REST_BYTES, end))) ?? [];
-  const timeMs = readTime(bytes, start, chain);
-  if (chainId === undefined || prev === undefined || timeMs === undefined || !DIGITS.test(digits)) return undefined;
+  const line = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+  const chain = findChain(line);
+  if (chain < 0) return undefined;
+  const from = Math.max(0, chain - BEFORE_BYTES);
+  const text = line.toString('latin1', from, Math.min(line.length, chain + PLACE_BYTES));
+  const place = readPlace(text, chain - from + CHAIN.length);
+  TIME.lastIndex = text.lastIndexOf(TIME_START, chain - from);
+  const time = TIME.lastIndex < 0 ? null : TIME.exec(text);
+  if (place === undefined || time === null) return undefined;
   return {
-    hash: digits,
-    computed: hashWithout(bytes, start, middle, tail, end),
-    chainId,
-    prev,
-    seq: Number(seq),
-    timeMs,
-    isEnd: within(bytes, END, tail, end) >= 0,
-    instanceUid: readInstance(bytes, start, chain),
+    ...place,
+    computed: hashWithout(line, chain + HASH_START),
+    timeMs: Number(time[1]),
+    isEnd: line[line.length - 3] === QUOTE && line.toString('latin1', line.length - END.length) === END,
+    instanceUid: readInstance(text, chain - from) ?? readInstance(line.toString('latin1', 0, chain), chain) ?? '',
   };
 }
 
-function hashWithout(bytes: Buffer, start: number, middle: number, tail: number, end: number): string {
-  const length = end - start - (tail - middle);
+function findChain(line: Buffer): number {
+  const usual = line.length > USUAL_TAIL_BYTES ? line.indexOf(CHAIN, line.length - USUAL_TAIL_BYTES) : -1;
+  return usual < 0 ? line.indexOf(CHAIN) : usual;
+}
+
+/** `at`: where the digits of the hash begin. Every byte between hash and number is accounted for: part of them is not hashed. */
+function readPlace(text: string, at: number): Pick<Link, 'hash' | 'chainId' | 'prev' | 'seq'> | undefined {
+  const hashEnd = at + 64;
+  const idStart = hashEnd + AFTER_HASH.length;
+  const idEnd = text.indexOf('"', idStart);
+  const prevStart = idEnd + PREV_START.length;
+  const prevEnd = prevStart + 64;
+  if (idEnd < 0 || !text.startsWith(AFTER_HASH, hashEnd)) return undefined;
+  if (!text.startsWith(PREV_START, idEnd) || !text.startsWith(SEQ_START, prevEnd)) return undefined;
+  SEQ.lastIndex = prevEnd + SEQ_START.length;
+  const seq = SEQ.exec(text);
+  const [hash, chainId, prev] = [text.slice(at, hashEnd), text.slice(idStart, idEnd), text.slice(prevStart, prevEnd)];
+  // Whether the hashes are hexadecimal need not be asked: one is compared with what it must be, the other is hashed.
+  if (seq === null || !ID.test(chainId)) return undefined;
+  return { hash, chainId, prev, seq: Number(seq[1]) };
+}
+
+function hashWithout(line: Buffer, middle: number): string {
+  const length = line.length - HASH_MEMBER_BYTES;
   if (scratch.length < length) scratch = Buffer.allocUnsafeSlow(length * 2);
-  bytes.copy(scratch, 0, start, middle);
-  bytes.copy(scratch, middle - start, tail, end);
+  line.copy(scratch, 0, 0, middle);
+  line.copy(scratch, middle, middle + HASH_MEMBER_BYTES);
   return hash('sha256', scratch.subarray(0, length), 'hex');
 }
 
-/** Looks at the line only: a search to the end of the batch for each of its lines would cost its square. */
-function within(bytes: Buffer, pattern: Buffer, start: number, end: number): number {
-  return bytes.subarray(start, end).indexOf(pattern);
-}
-
-/** The last `"time":` before the chain is the record's own. */
-function readTime(bytes: Buffer, start: number, chain: number): number | undefined {
-  const at = bytes.lastIndexOf(TIME, chain);
-  if (at < start) return undefined;
-  const match = /^(\d{1,15}),/.exec(bytes.toString('latin1', at + TIME.length, at + TIME.length + 17));
-  return match === null ? undefined : Number(match[1]);
-}
-
-function readInstance(bytes: Buffer, start: number, chain: number): string {
-  const at = bytes.lastIndexOf(INSTANCE, chain);
-  if (at < start) return '';
+function readInstance(text: string, chain: number): string | undefined {
+  const at = text.lastIndexOf(INSTANCE, chain);
+  if (at < 0) return undefined;
   const from = at + INSTANCE.length;
-  return bytes.toString('latin1', from, bytes.indexOf(0x22, from));
+  return text.slice(from, text.indexOf('"', from));
 }

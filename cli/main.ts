@@ -7,6 +7,8 @@ import { withCollectorOptions } from './collector-command.ts';
 import type { OperatorArguments } from '#operator/settings.ts';
 import { withOperatorOptions } from './operator-command.ts';
 import type { ProxyArguments } from './proxy.ts';
+import { withStoreOptions } from './store-options.ts';
+import type { VerifyArguments } from './verify.ts';
 import { version } from './version.ts';
 
 const program = new Command('postern')
@@ -90,14 +92,15 @@ withCollectorOptions(addCommand('collector'))
     process.exitCode = await runCollector(options);
   });
 
-addCommand('verify')
+withStoreOptions(addCommand('verify'))
   .description(
-    'Check the hash chains of audit records: a changed, missing, reordered or cut-off line is found and named.',
+    'Check the hash chains of audit records, and the digests of the objects that hold them: what was changed, is missing, moved or cut off is named. Exit 0: all hold, 1: not.',
   )
-  .argument('<source>', 'a file or folder of records')
-  .option('--open', 'accept a chain whose process still runs')
+  .argument('<source>', 'a file or folder of records, or s3://BUCKET/PREFIX')
+  .option('--open', 'accept chains whose process still runs, and objects whose digest is still to come')
   .option('--json', 'print JSON')
-  .action(async (source: string, options: { readonly open?: boolean; readonly json?: boolean }) => {
+  .option('--digest-key <file>', 'public key in PEM that signs digests; may stand several times', collect, [])
+  .action(async (source: string, options: VerifyArguments) => {
     const { runVerify } = await import('./verify.ts');
     process.exitCode = await runVerify(source, options);
   });

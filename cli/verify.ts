@@ -1,75 +1,211 @@
-/** `postern verify SOURCE`: checks the hash chains of a file, or of every `.ndjson` and `.log` file of a folder, by name. */
-import { createReadStream, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { finishVerify, newVerifyState, verifyLine, type Finding, type VerifyState } from '#audit/verify.ts';
+/** `postern verify SOURCE`: checks the hash chains of records in files or S3, and the digests of the objects that hold them. */
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { DigestCheck, type DigestVerdict } from '#audit/digest-check.ts';
+import type { Finding } from '#audit/finding.ts';
+import { ChainSet, type Verdict } from '#audit/verify.ts';
 import { UsageError } from './arguments.ts';
+import {
+  openSource,
+  partsOf,
+  Progress,
+  type RecordSource,
+  type SourceObject,
+  type StoreArguments,
+} from './record-source.ts';
+import { inOrder, VerifyPool } from './verify-pool.ts';
+import type { ScanAnswer, ScanJob } from './verify-worker.ts';
 
-export interface VerifyOptions {
+export interface VerifyArguments extends StoreArguments {
   readonly open?: boolean;
   readonly json?: boolean;
+  readonly digestKey?: readonly string[];
 }
 
-const PROGRESS_INTERVAL_MS = 1_000;
+/** Large files are cut into parts of this size, one for each thread at a time. */
+const PART_BYTES = 8 * 1024 * 1024;
 
-function filesOf(source: string): readonly string[] {
-  if (source.startsWith('s3://'))
-    throw new UsageError(
-      'verify reads files and folders; objects in S3 need the collector, which is not part of this version',
-    );
-  const status = statSync(source, { throwIfNoEntry: false });
-  if (status === undefined) throw new UsageError(`${source} does not exist`);
-  if (!status.isDirectory()) return [source];
-  const files = readdirSync(source)
-    .filter((name) => /\.(?:ndjson|jsonl|log)$/.test(name))
-    .toSorted()
-    .map((name) => join(source, name));
-  if (files.length === 0) throw new UsageError(`${source} holds no .ndjson, .jsonl or .log file`);
-  return files;
+interface Piece {
+  readonly object: SourceObject;
+  readonly start: number;
+  readonly end: number;
+  readonly task: ScanJob['task'];
 }
 
-async function verifyFile(state: VerifyState, file: string, onProgress: () => void): Promise<void> {
-  let rest = '';
-  let line = 0;
-  const stream = createReadStream(file, { encoding: 'latin1', highWaterMark: 1 << 20 });
-  for await (const chunk of stream as AsyncIterable<string>) {
-    const text = rest === '' ? chunk : rest + chunk;
-    let from = 0;
-    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', from)) {
-      line += 1;
-      verifyLine(state, text.slice(from, end), { file, line }, true);
-      from = end + 1;
-    }
-    rest = text.slice(from);
-    onProgress();
+interface Answered extends ScanAnswer {
+  readonly piece: Piece;
+}
+
+export interface SourceVerdict extends Verdict {
+  readonly digests: (DigestVerdict & { readonly areSignaturesChecked: boolean }) | undefined;
+}
+
+/** Prints what it finds; 0 if every chain and every digest holds, 1 if not. Throws UsageError for a source that cannot be read. */
+export async function runVerify(given: string, options: VerifyArguments): Promise<number> {
+  const keys = (options.digestKey ?? []).map(readKey);
+  const source = await openSource(given, options);
+  if (source.kind === 'log' && keys.length > 0)
+    throw new UsageError('--digest-key goes with the objects of a collector; this source is an audit file');
+  try {
+    const verdict = await verifySource(source, keys, options.open === true);
+    return printVerdict(verdict, options.json === true);
+  } finally {
+    source.close();
   }
-  if (rest !== '') verifyLine(state, rest, { file, line: line + 1 }, false);
+}
+
+/** Checks everything that a source holds. `keys`: those that may have signed digests; empty: signatures are not checked. */
+export async function verifySource(
+  source: RecordSource,
+  keys: readonly KeyObject[],
+  isOpen: boolean,
+): Promise<SourceVerdict> {
+  const chains = new ChainSet({ isRepeatFinding: source.kind === 'log' });
+  const progress = new Progress();
+  const hasDigests = source.digests.length > 0 || keys.length > 0;
+  const digests = hasDigests ? await readDigests(source, keys) : undefined;
+  const pool = new VerifyPool();
+  try {
+    const pieces = piecesOf(source, hasDigests);
+    let lineOffset = 0;
+    for await (const { piece, scan, sha256 } of inOrder(
+      pieces,
+      pool.width,
+      async (next) => await ask(source, pool, next, hasDigests),
+    )) {
+      if (piece.start === 0) lineOffset = 0;
+      if (scan !== undefined) chains.add(scan, piece.object.name, lineOffset);
+      lineOffset += scan?.lines ?? 0;
+      if (sha256 !== undefined) digests?.addObject(piece.object.name, sha256, isOpen);
+      progress.show(() => `${chains.records} records ...`);
+    }
+    chains.settle();
+    await compareCopies(source, pool, chains, progress);
+  } finally {
+    progress.end();
+    await pool.close();
+  }
+  const verdict = chains.finish(isOpen);
+  if (digests === undefined) return { ...verdict, digests: undefined };
+  const said = digests.finish(isOpen);
+  return {
+    ...verdict,
+    findings: [...verdict.findings, ...said.findings],
+    findingCount: verdict.findingCount + said.findingCount,
+    digests: { ...said, areSignaturesChecked: keys.length > 0 },
+  };
+}
+
+function readKey(path: string): KeyObject {
+  let key: KeyObject;
+  try {
+    key = createPublicKey(readFileSync(path, 'utf8'));
+  } catch {
+    throw new UsageError(`--digest-key ${path} is no public key in PEM`);
+  }
+  if (key.asymmetricKeyType !== 'ed25519') throw new UsageError(`--digest-key ${path} is not an Ed25519 key`);
+  return key;
+}
+
+async function readDigests(source: RecordSource, keys: readonly KeyObject[]): Promise<DigestCheck> {
+  const check = new DigestCheck(keys);
+  const read = async (object: SourceObject): Promise<readonly [string, string]> => [
+    object.name,
+    (await source.read(object)).toString('latin1'),
+  ];
+  for await (const [name, text] of inOrder(source.digests, 16, read)) check.addDigest(name, text);
+  return check;
+}
+
+function* piecesOf({ records, results }: RecordSource, hasDigests: boolean): Generator<Piece> {
+  for (const object of records) yield* partsOfObject(object, 'scan', hasDigests);
+  // Results have no chain: only digests speak of them.
+  if (hasDigests) for (const object of results) yield { object, start: 0, end: object.bytes, task: 'hash' };
+}
+
+function* partsOfObject(object: SourceObject, task: ScanJob['task'], isWhole: boolean): Generator<Piece> {
+  const { path, bytes, name } = object;
+  if (path === undefined || isWhole || name.endsWith('.zst') || bytes <= PART_BYTES) {
+    yield { object, start: 0, end: bytes, task };
+    return;
+  }
+  const cuts = partsOf(path, bytes, PART_BYTES);
+  for (const [index, start] of cuts.entries()) {
+    const end = cuts[index + 1];
+    if (end !== undefined) yield { object, start, end, task };
+  }
+}
+
+async function ask(source: RecordSource, pool: VerifyPool, piece: Piece, isDigested: boolean): Promise<Answered> {
+  return { piece, ...(await pool.run({ ...(await jobOf(source, piece)), isDigested })) };
+}
+
+async function jobOf(source: RecordSource, { object, start, end, task }: Piece): Promise<ScanJob> {
+  const stored = object.path === undefined ? await source.read(object) : { path: object.path, start, end };
+  return { task, name: object.name, stored, isDigested: false };
+}
+
+function* recordPieces({ records }: RecordSource): Generator<Piece> {
+  for (const object of records) yield* partsOfObject(object, 'look', false);
+}
+
+/** Reads again where copies of records end at different places, and compares them there. */
+async function compareCopies(
+  source: RecordSource,
+  pool: VerifyPool,
+  chains: ChainSet,
+  progress: Progress,
+): Promise<void> {
+  if (chains.wanted.size === 0) return;
+  const wanted = new Map([...chains.wanted].map(([chain, hashes]) => [chain, new Set(hashes.keys())]));
+  const pieces = recordPieces(source);
+  let read = 0;
+  let lastName = '';
+  for await (const { piece, found } of inOrder(pieces, pool.width, async (next) => ({
+    piece: next,
+    ...(await pool.run({ ...(await jobOf(source, next)), wanted })),
+  }))) {
+    for (const { chain, seq, hash, line } of found)
+      chains.compare(chain, seq, hash, piece.object.name, piece.start === 0 ? line : 0);
+    if (piece.object.name !== lastName) read += 1;
+    lastName = piece.object.name;
+    progress.show(() => `comparing copies: ${read} of ${source.records.length} objects ...`);
+  }
 }
 
 function describe(finding: Finding): string {
   const chain = finding.chain === undefined ? '' : ` (chain ${finding.chain})`;
-  return `${finding.file}:${finding.line}: ${finding.kind}: ${finding.message}${chain}`;
+  const line = finding.line === 0 ? '' : `:${finding.line}`;
+  return `${finding.file}${line}: ${finding.kind}: ${finding.message}${chain}`;
 }
 
-/** Prints what it finds; 0 if every chain holds, 1 if not. Throws UsageError for a source that cannot be read. */
-export async function runVerify(source: string, options: VerifyOptions): Promise<number> {
-  const files = filesOf(source);
-  const state = newVerifyState();
-  let shownAt = performance.now();
-  const progress = (): void => {
-    if (!process.stderr.isTTY || performance.now() - shownAt < PROGRESS_INTERVAL_MS) return;
-    shownAt = performance.now();
-    process.stderr.write(`\r${state.records} records ...`);
-  };
-  for (const file of files) await verifyFile(state, file, progress);
-  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
-  const findings = finishVerify(state, options.open === true);
-  const empty = state.records === 0 && findings.length === 0;
-  if (options.json === true)
-    process.stdout.write(`${JSON.stringify({ records: state.records, chains: state.chains.size, findings })}\n`);
-  else {
-    for (const finding of findings) process.stdout.write(`${describe(finding)}\n`);
-    const verdict = empty ? 'no records' : findings.length === 0 ? 'all hold' : `${findings.length} findings`;
-    process.stdout.write(`${state.records} records in ${state.chains.size} chains: ${verdict}\n`);
+function printVerdict(verdict: SourceVerdict, isJson: boolean): number {
+  const { records, chains, findings, findingCount, resumed, gaps, digests } = verdict;
+  const isEmpty = records === 0 && findingCount === 0;
+  if (isJson) {
+    const { findings: _, ...summary } = digests ?? { findings: [] };
+    const said = digests === undefined ? undefined : summary;
+    process.stdout.write(
+      `${JSON.stringify({ records, chains, findings, findingCount, resumed, gaps, digests: said })}\n`,
+    );
+    return findingCount === 0 && !isEmpty ? 0 : 1;
   }
-  return findings.length === 0 && !empty ? 0 : 1;
+  const lines = findings.map(describe);
+  if (findingCount > findings.length) lines.push(`and ${findingCount - findings.length} more findings`);
+  for (const { chain, after } of resumed)
+    lines.push(
+      `resumed: chain ${chain} goes on from chain ${after.chain} after record ${after.seq}: the process was killed and began anew`,
+    );
+  for (const { chain, seq, reason, lost } of gaps)
+    lines.push(`gap: record ${seq} of chain ${chain} says ${reason}${lost > 0 ? `, ${lost} records lost` : ''}`);
+  if (digests !== undefined) {
+    const signed = digests.areSignaturesChecked
+      ? ''
+      : '; their signatures were NOT checked: give --digest-key PUBLIC.pem';
+    lines.push(`${digests.digests} digests name ${digests.objects} objects${signed}`);
+  }
+  const result = isEmpty ? 'no records' : findingCount === 0 ? 'all hold' : `${findingCount} findings`;
+  lines.push(`${records} records in ${chains} chains: ${result}`);
+  process.stdout.write(`${lines.join('\n')}\n`);
+  return findingCount === 0 && !isEmpty ? 0 : 1;
 }

@@ -30,7 +30,11 @@ await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 const result = await build({
   absWorkingDir: root,
-  entryPoints: { postern: 'cli/main.ts', 'decision-worker': 'proxy/decision-worker.ts' },
+  entryPoints: {
+    postern: 'cli/main.ts',
+    'decision-worker': 'proxy/decision-worker.ts',
+    'verify-worker': 'cli/verify-worker.ts',
+  },
   outdir: 'dist',
   bundle: true,
   // Chunks beside the entry point: what a command does not need is neither read nor compiled.

@@ -8,7 +8,9 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { canonicalJson } from '#audit/canonical-json.ts';
 import type { AuditEvent } from '#audit/event.ts';
 import { openFileSink } from '#audit/file-sink.ts';
-import { finishVerify, newVerifyState, verifyLine, type Finding } from '#audit/verify.ts';
+import type { Finding } from '#audit/finding.ts';
+import { LineScan } from '#audit/line-scan.ts';
+import { ChainSet } from '#audit/verify.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'postern-audit-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -60,12 +62,11 @@ async function written(name: string, events: readonly AuditEvent[]): Promise<str
 }
 
 function verify(bytes: Buffer): readonly Finding[] {
-  const state = newVerifyState();
-  const lines = bytes.toString('latin1').split('\n');
-  const last = lines.pop() ?? '';
-  lines.forEach((line, index) => verifyLine(state, line, { file: 'f', line: index + 1 }, true));
-  if (last !== '') verifyLine(state, last, { file: 'f', line: lines.length + 1 }, false);
-  return finishVerify(state, false);
+  const scan = new LineScan('f');
+  scan.add(bytes);
+  const chains = new ChainSet({ isRepeatFinding: true });
+  chains.add(scan.finish(), 'f');
+  return chains.finish(false).findings;
 }
 
 const EVENTS = [
