@@ -153,7 +153,6 @@ describe('without the guard, and with the operator away', () => {
       metadata: { name: NAME, namespace: AGENTS, labels: first.metadata.labels ?? {} },
       binaryData: first.binaryData,
       data: first.data,
-      immutable: true,
     });
     await holdBundle();
     const fresh = new Agent(AGENTS, 'fresh');
