@@ -65,7 +65,10 @@ const rule = (tables: readonly string[]): fc.Arbitrary<Readonly<Record<string, u
   );
 const policies = (tables: readonly string[]): fc.Arbitrary<readonly DatabaseAccessPolicy[]> =>
   fc
-    .array(fc.array(rule(tables), { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 3 })
+    .array(fc.uniqueArray(rule(tables), { minLength: 1, maxLength: 3, selector: (entry) => entry['name'] }), {
+      minLength: 1,
+      maxLength: 3,
+    })
     .map((all) => all.map((rules, index) => samplePolicy({ tables: rules }, `p${index}`)));
 
 const PLAIN_TABLES = ['public.x', 'public.y', 'other.z', 'public.*'];
