@@ -44,6 +44,12 @@ const STEPS: readonly Step[] = [
   { name: 'demo', command: ['npm', 'run', 'demo', '--', '--once'], count: 'one', timeoutMinutes: 3 },
   { name: 'drivers', command: ['npm', 'run', '--silent', 'test:drivers'], count: 'closing-line', timeoutMinutes: 20 },
   {
+    name: 'S3',
+    command: ['npm', 'run', '--silent', 'test:s3', '--', ...clusterReport],
+    count: 'vitest',
+    timeoutMinutes: 8,
+  },
+  {
     name: 'cluster',
     command: ['npm', 'run', '--silent', 'test:cluster', '--', ...clusterReport],
     count: 'vitest',
