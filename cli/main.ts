@@ -6,7 +6,9 @@ import type { CollectorArguments } from './collector.ts';
 import { withCollectorOptions } from './collector-command.ts';
 import type { OperatorArguments } from '#operator/settings.ts';
 import { withOperatorOptions } from './operator-command.ts';
+import type { ExportArguments } from './export.ts';
 import type { ProxyArguments } from './proxy.ts';
+import type { ReplayArguments } from './replay.ts';
 import { withStoreOptions } from './store-options.ts';
 import type { VerifyArguments } from './verify.ts';
 import { version } from './version.ts';
@@ -103,6 +105,28 @@ withStoreOptions(addCommand('verify'))
   .action(async (source: string, options: VerifyArguments) => {
     const { runVerify } = await import('./verify.ts');
     process.exitCode = await runVerify(source, options);
+  });
+
+withStoreOptions(addCommand('replay'))
+  .description(
+    'Show a recorded session as it happened: what was asked, what was decided and why, what the agent received. Without --session: the sessions found.',
+  )
+  .argument('<source>', 'a file or folder of records, or s3://BUCKET/PREFIX')
+  .option('--session <id>', 'the session')
+  .option('--speed <n>', '1: as it happened, 10: ten times as fast, 0: at once', '1')
+  .option('--html <file>', 'write one HTML page to step through instead')
+  .action(async (source: string, options: ReplayArguments) => {
+    const { runReplay } = await import('./replay.ts');
+    process.exitCode = await runReplay(source, options);
+  });
+
+withStoreOptions(addCommand('export'))
+  .description('Copy records into Parquet files, one folder a day, for DuckDB, Athena and the like.')
+  .argument('<source>', 'a file or folder of records, or s3://BUCKET/PREFIX')
+  .requiredOption('--parquet <directory>', 'a new or empty folder')
+  .action(async (source: string, options: ExportArguments) => {
+    const { runExport } = await import('./export.ts');
+    process.exitCode = await runExport(source, options);
   });
 
 /** Runs the command line; never rejects. */

@@ -16,6 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   proxy: ['crds', 'wire', 'sql', 'policy', 'catalog', 'audit', 'session', 'bundle'],
   operator: ['crds', 'sql', 'policy', 'catalog', 'bundle', 'kubernetes'],
   collector: ['crds', 'policy', 'audit', 'kubernetes'],
+  replay: ['crds', 'policy', 'audit'],
   cli: [
     'crds',
     'wire',
@@ -29,11 +30,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'proxy',
     'operator',
     'collector',
+    'replay',
   ],
 };
 
 /** The pure folders: no sockets, clock, randomness, logger, files, environment. */
-const PURE = ['crds', 'wire', 'sql', 'policy', 'catalog', 'audit', 'session', 'bundle'];
+const PURE = ['crds', 'wire', 'sql', 'policy', 'catalog', 'audit', 'session', 'bundle', 'replay'];
 const PURE_NODE_MODULES = new Set(['node:buffer', 'node:crypto', 'node:zlib']);
 
 /** Files of a pure folder that are its I/O border, each with the reason. */
