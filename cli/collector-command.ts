@@ -20,9 +20,19 @@ export function withCollectorOptions(command: Command): Command {
   option('--plain-http', 'serve without TLS', 'POSTERN_PLAIN_HTTP');
   option('--issuer <url>', 'check tokens by JWKS: their issuer; without it by TokenReview', 'POSTERN_TOKEN_ISSUER');
   option('--jwks-uri <url>', 'check tokens by JWKS: where the keys are (https: or file:)', 'POSTERN_TOKEN_JWKS_URI');
-  option('--max-object-mebibytes <n>', 'an object is written at this size', 'POSTERN_MAX_OBJECT_MEBIBYTES', '8');
+  option(
+    '--max-object-mebibytes <n>',
+    'an object is written when its records, not packed, have this size',
+    'POSTERN_MAX_OBJECT_MEBIBYTES',
+    '32',
+  );
   option('--max-delay-ms <ms>', 'or when its first records have waited so long', 'POSTERN_MAX_DELAY_MS', '500');
-  option('--max-pending-mebibytes <n>', 'beyond this senders are told to wait', 'POSTERN_MAX_PENDING_MEBIBYTES', '64');
+  option(
+    '--max-pending-mebibytes <n>',
+    'packed batches in memory: beyond this senders are told to wait',
+    'POSTERN_MAX_PENDING_MEBIBYTES',
+    '48',
+  );
   option('--drain-seconds <s>', 'on SIGTERM: how long batches are still taken', 'POSTERN_DRAIN_SECONDS', '5');
   option('--listen <host:port>', 'where sidecars send records', 'POSTERN_LISTEN', '0.0.0.0:8443');
   option('--admin <host:port>', 'where /livez, /readyz and /metrics are served', 'POSTERN_ADMIN', '0.0.0.0:19464');

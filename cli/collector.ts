@@ -2,8 +2,6 @@
 import { readFile } from 'node:fs/promises';
 import { byJwks, byTokenReview } from '#collector/authenticate.ts';
 import { type CollectorOptions, startCollector } from '#collector/start.ts';
-import { ClusterClient } from '#kubernetes/cluster-client.ts';
-import { loadKubeConfig } from '#kubernetes/kube-config.ts';
 import { startAdmin } from '#proxy/admin.ts';
 import { type Log, openLog } from '#proxy/log.ts';
 import { parseAddress, UsageError } from './arguments.ts';
@@ -88,7 +86,7 @@ async function readOptions(given: CollectorArguments, log: Log): Promise<Collect
     digestKeyPem: await readFile(digestKey, 'utf8').catch(() => {
       throw new UsageError(`--digest-key ${digestKey} cannot be read`);
     }),
-    authenticate: readAuthentication(given, log),
+    authenticate: await readAuthentication(given, log),
     maxObjectBytes: wholeNumber('--max-object-mebibytes', given.maxObjectMebibytes) * MEBIBYTE,
     maxDelayMs: wholeNumber('--max-delay-ms', given.maxDelayMs),
     maxPendingBytes: wholeNumber('--max-pending-mebibytes', given.maxPendingMebibytes) * MEBIBYTE,
@@ -103,10 +101,15 @@ function readLock(given: CollectorArguments): CollectorOptions['store']['lock'] 
   return { mode, days: wholeNumber('--lock-days', given.lockDays) };
 }
 
-function readAuthentication(given: CollectorArguments, log: Log): CollectorOptions['authenticate'] {
+async function readAuthentication(given: CollectorArguments, log: Log): Promise<CollectorOptions['authenticate']> {
   const { issuer, jwksUri } = given;
   if ((issuer === undefined) !== (jwksUri === undefined)) throw new UsageError('--issuer and --jwks-uri go together');
   if (issuer !== undefined && jwksUri !== undefined) return byJwks(issuer, jwksUri);
+  // Loaded here: the Kubernetes client takes 50 MB, which a collector outside of a cluster does without.
+  const [{ ClusterClient }, { loadKubeConfig }] = await Promise.all([
+    import('#kubernetes/cluster-client.ts'),
+    import('#kubernetes/kube-config.ts'),
+  ]);
   return byTokenReview(new ClusterClient(() => loadKubeConfig(), log));
 }
 

@@ -19,7 +19,9 @@ export interface BatchClaim {
 export interface BatchPart {
   /** See `hourPartition`. */
   readonly partition: string;
-  readonly lines: Buffer;
+  /** Where they stand in the batch: bytes `[start, end)`. */
+  readonly start: number;
+  readonly end: number;
   readonly records: number;
 }
 
@@ -50,7 +52,7 @@ const CLASS_UID = 6005;
 export function checkBatch(bytes: Buffer, claim: BatchClaim): BatchVerdict {
   if (bytes.length === 0) return malformed('there is no record');
   if (!isUtf8(bytes)) return malformed('the body is not UTF-8');
-  const parts = new PartList(bytes);
+  const parts = new PartList();
   const gaps: string[] = [];
   let start = 0;
   let seq = claim.firstSeq;
@@ -130,17 +132,12 @@ function membersOf(value: unknown): Members {
 
 /** Cuts a batch where the hour changes. */
 class PartList {
-  readonly #bytes: Buffer;
   readonly #parts: BatchPart[] = [];
   #hour = Number.NaN;
   #start = 0;
   #end = 0;
   #timeMs = 0;
   #records = 0;
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-  }
 
   add(timeMs: number, start: number, end: number): void {
     const hour = Math.floor(timeMs / 3_600_000);
@@ -161,8 +158,8 @@ class PartList {
 
   #cut(): void {
     if (this.#records === 0) return;
-    const lines = this.#bytes.subarray(this.#start, this.#end);
-    this.#parts.push({ partition: hourPartition(this.#timeMs), lines, records: this.#records });
+    const place = { start: this.#start, end: this.#end, records: this.#records };
+    this.#parts.push({ partition: hourPartition(this.#timeMs), ...place });
     this.#records = 0;
   }
 }

@@ -5,6 +5,11 @@ import { zstdDecompress } from 'node:zlib';
 
 const decompress = promisify(zstdDecompress);
 
+/** Of one request, unpacked. */
+export const MAX_BATCH_BYTES = 4 * 1024 * 1024;
+/** Larger than the standard: a batch then is copied together from a few pieces. */
+const CHUNK_BYTES = 1024 * 1024;
+
 export type ReadBody =
   | { readonly kind: 'read'; readonly bytes: Buffer }
   | { readonly kind: 'too_large' }
@@ -41,10 +46,11 @@ export type Unpacked =
   | { readonly kind: 'too_large' }
   | { readonly kind: 'not_zstd' };
 
-/** Stops at `maxBytes`, whatever the frame claims. */
-export async function unpack(packed: Buffer, maxBytes: number): Promise<Unpacked> {
+/** Stops at `MAX_BATCH_BYTES`, whatever the frame claims. */
+export async function unpack(packed: Buffer): Promise<Unpacked> {
   try {
-    return { kind: 'unpacked', bytes: await decompress(packed, { maxOutputLength: maxBytes }) };
+    const bytes = await decompress(packed, { maxOutputLength: MAX_BATCH_BYTES, chunkSize: CHUNK_BYTES });
+    return { kind: 'unpacked', bytes };
   } catch (error) {
     const tooLarge = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
     return { kind: tooLarge ? 'too_large' : 'not_zstd' };

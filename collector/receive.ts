@@ -5,18 +5,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Log } from '#kubernetes/log.ts';
 import { type Authenticate, type Sender, type SenderVerdict, TooManyReviewsError } from './authenticate.ts';
-import { checkBatch } from './batch-check.ts';
-import type { Batcher } from './batcher.ts';
-import type { MemoryBudget, Reservation } from './memory-budget.ts';
+import { type BatchVerdict, checkBatch } from './batch-check.ts';
+import type { Batcher, PackedLines } from './batcher.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import type { CollectorMetrics } from './metrics.ts';
-import { readBody, unpack } from './read-body.ts';
+import { MAX_BATCH_BYTES, readBody, unpack } from './read-body.ts';
 import { checkResults } from './results-check.ts';
 import type { Turnstile } from './turnstile.ts';
 
 export const RECORDS_PATH = '/v1/records';
 export const RESULTS_PATH = '/v1/results';
-/** Uncompressed bytes of one request. */
-export const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 /** What is too large is read to its end and dropped, up to here: who is cut off while sending does not see the answer. */
 const MAX_DROPPED_BYTES = 16 * 1024 * 1024;
 const BODY_TIMEOUT_MS = 15_000;
@@ -29,12 +27,12 @@ export interface ReceiverPorts {
   readonly authenticate: Authenticate;
   readonly records: Batcher;
   readonly budget: MemoryBudget;
-  /** Through which batches are unpacked and checked. */
+  /** Through which batches are unpacked and checked: only here one is held as a whole. */
   readonly unpacking: Turnstile;
   /** Requests at work, by pod. */
   readonly ofPod: Map<string, number>;
   /** Writes recorded results of one session; resolves with the key. */
-  readonly writeResults: (session: string, podUid: string, lines: Buffer) => Promise<string>;
+  readonly writeResults: (session: string, podUid: string, lines: PackedLines) => Promise<string>;
   readonly metrics: CollectorMetrics;
   readonly log: Log;
   /** Undefined: batches are taken. */
@@ -153,37 +151,42 @@ async function takeBody(request: IncomingMessage, claim: Claim, sender: Sender, 
     if (body.kind === 'too_large') return TOO_LARGE;
     if (body.kind === 'too_slow') return problem(408, 'TooSlow', `the body took longer than ${BODY_TIMEOUT_MS} ms`);
     if (body.kind === 'gone') return problem(400, 'Malformed', 'the body is cut off');
-    const lines = await ports.unpacking.run(async () => await unpackInto(reservation, body.bytes));
-    if (!Buffer.isBuffer(lines)) return lines;
+    const { bytes: packed } = body;
+    reservation.resize(packed.length);
     return claim.kind === 'records'
-      ? await takeRecords(lines, claim, sender, ports)
-      : await takeResults(lines, claim.session, sender, ports);
+      ? await takeRecords(packed, claim, sender, ports)
+      : await takeResults(packed, claim.session, sender, ports);
   } finally {
     reservation.release();
   }
 }
 
-async function unpackInto(reservation: Reservation, packed: Buffer): Promise<Buffer | Reply> {
-  const unpacked = await unpack(packed, MAX_BATCH_BYTES);
-  if (unpacked.kind === 'too_large') return TOO_LARGE;
-  if (unpacked.kind === 'not_zstd') return problem(400, 'Malformed', 'the body is not zstd');
-  return reservation.resize(unpacked.bytes.length) ? unpacked.bytes : full();
+/** Unpacks a batch only for as long as it is looked at. */
+async function look<T>(packed: Buffer, ports: ReceiverPorts, check: (lines: Buffer) => T): Promise<T | Reply> {
+  return await ports.unpacking.run(async () => {
+    const unpacked = await unpack(packed);
+    if (unpacked.kind === 'too_large') return TOO_LARGE;
+    return unpacked.kind === 'unpacked' ? check(unpacked.bytes) : NOT_ZSTD;
+  });
 }
 
 async function takeRecords(
-  lines: Buffer,
+  packed: Buffer,
   { chainId, firstSeq, lastSeq }: Extract<Claim, { kind: 'records' }>,
   sender: Sender,
   ports: ReceiverPorts,
 ): Promise<Reply> {
   const claim = { chainId, firstSeq, lastSeq, podUid: sender.podUid };
-  const verdict = checkBatch(lines, claim);
+  const verdict = await look<BatchVerdict>(packed, ports, (lines) => checkBatch(lines, claim));
+  if (!('kind' in verdict)) return verdict;
   if (verdict.kind === 'refused') {
     ports.log.error({ ...claim, reason: verdict.reason, account: sender.account }, verdict.message);
     return problem(verdict.status, verdict.reason, verdict.message);
   }
   const begunMs = ports.nowMs();
-  const added = verdict.parts.map(async (part) => await ports.records.add(part.partition, part.lines, part.records));
+  const added = verdict.parts.map(
+    async ({ partition, ...place }) => await ports.records.add(partition, { packed, ...place }),
+  );
   // All of them, so that nothing of this batch is still on its way when its memory is given back.
   const settled = await Promise.allSettled(added);
   const keys = settled.map((one) => {
@@ -196,16 +199,20 @@ async function takeRecords(
   return { status: 200, body: { chain: chainId, confirmedSeq: lastSeq, object: keys.at(-1) } };
 }
 
-async function takeResults(lines: Buffer, session: string, sender: Sender, ports: ReceiverPorts): Promise<Reply> {
-  const wrong = checkResults(lines, session);
+async function takeResults(packed: Buffer, session: string, sender: Sender, ports: ReceiverPorts): Promise<Reply> {
+  const looked = await look(packed, ports, (lines) => ({ wrong: checkResults(lines, session), end: lines.length }));
+  if (!('end' in looked)) return looked;
+  const { wrong, end } = looked;
   if (wrong !== undefined) {
     ports.log.error({ session, podUid: sender.podUid, account: sender.account }, wrong);
     return problem(400, 'Malformed', wrong);
   }
-  return { status: 200, body: { session, object: await ports.writeResults(session, sender.podUid, lines) } };
+  const object = await ports.writeResults(session, sender.podUid, { packed, start: 0, end, records: 0 });
+  return { status: 200, body: { session, object } };
 }
 
 const TOO_LARGE = problem(413, 'TooLarge', `at most ${MAX_BATCH_BYTES} bytes, unpacked`);
+const NOT_ZSTD = problem(400, 'Malformed', 'the body is not zstd');
 
 /** Not the same for all, so that those who were sent away together do not come back together. */
 function busy(status: 429 | 503, reason: string, message: string): Reply {

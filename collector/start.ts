@@ -2,7 +2,7 @@
 import { createPrivateKey, createPublicKey, hash, type KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Authenticate, remembering } from './authenticate.ts';
-import { Batcher, compressObject } from './batcher.ts';
+import { Batcher, packObject } from './batcher.ts';
 import { Digests } from './digests.ts';
 import { eventsKey, resultsKey } from './layout.ts';
 import { MemoryBudget } from './memory-budget.ts';
@@ -22,7 +22,7 @@ export interface CollectorOptions extends ServerOptions {
   readonly authenticate: Authenticate;
   readonly maxObjectBytes: number;
   readonly maxDelayMs: number;
-  /** Bytes of all batches in memory. */
+  /** Bytes of all batches in memory, packed as they were sent. */
   readonly maxPendingBytes: number;
   /** Between two digests; default a minute. */
   readonly digestIntervalMs?: number;
@@ -43,7 +43,7 @@ export interface RunningCollector {
 const ZSTD = 'application/zstd';
 /** Longer than S3 may take. */
 const CLOSE_GRACE_MS = 27_000;
-const UNPACK_AT_ONCE = 4;
+const UNPACK_AT_ONCE = 2;
 
 /** Listens and resolves; rejects where the address is taken or a key cannot be read. */
 export async function startCollector(options: CollectorOptions): Promise<RunningCollector> {
@@ -81,7 +81,7 @@ export async function startCollector(options: CollectorOptions): Promise<Running
     ofPod: new Map(),
     writeResults: async (session, podUid, lines) => {
       const nowMs = Date.now();
-      return await put(resultsKey(prefix, nowMs, session, newObjectUid(nowMs)), await compressObject(lines), 0, {
+      return await put(resultsKey(prefix, nowMs, session, newObjectUid(nowMs)), await packObject([lines]), 0, {
         pod: podUid,
       });
     },

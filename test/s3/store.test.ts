@@ -107,7 +107,7 @@ describe('an object', () => {
   test('is asked to be encrypted with the key that is named, and carries its hash', async () => {
     const store = openStore({ kmsKeyId: 'arn:aws:kms:eu-central-1:111122223333:key/postern' });
     await store.put('events/a', Buffer.from('one'), 'text/plain').catch(() => undefined);
-    const { headers } = network.seen[0] ?? { headers: {} };
+    const headers: Readonly<Record<string, unknown>> = network.seen[0]?.headers ?? {};
     expect(headers['x-amz-server-side-encryption']).toBe('aws:kms');
     expect(headers['x-amz-server-side-encryption-aws-kms-key-id']).toBe(
       'arn:aws:kms:eu-central-1:111122223333:key/postern',

@@ -6,7 +6,7 @@ import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RunningCollector } from '#collector/start.ts';
-import { MAX_BATCH_BYTES } from '#collector/receive.ts';
+import { MAX_BATCH_BYTES } from '#collector/read-body.ts';
 import { type Batch, decision, TestChain } from './chains.ts';
 import { type Fixture, openFixture, readRecords } from './collector-fixture.ts';
 import { type S3Server, startS3 } from './s3-server.ts';
