@@ -3,7 +3,8 @@
  * column, or (where the policy says so) about rows that the identity does not see.
  */
 import { markSensitive } from './walk.ts';
-import type { CatalogConstraint, CatalogRelation, Oid } from './catalog.ts';
+import type { Access } from './access.ts';
+import type { CatalogConstraint, CatalogRelation, CatalogSnapshot, Oid } from './catalog.ts';
 import { displayName } from './identifiers.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
@@ -24,7 +25,12 @@ export interface ColumnRule {
   readonly generated?: string;
 }
 
-function isBelow(oid: Oid, ancestor: Oid, context: Context): boolean {
+/** What constraints are judged by; a statement's context has it, and the operator, which judges without a statement. */
+export interface ConstraintContext {
+  readonly input: { readonly catalog: CatalogSnapshot; readonly access: Pick<Access, 'views'> };
+}
+
+function isBelow(oid: Oid, ancestor: Oid, context: ConstraintContext): boolean {
   const parents = context.input.catalog.relationByOid.get(oid)?.parentOids ?? [];
   return parents.some((parent) => parent === ancestor || isBelow(parent, ancestor, context));
 }
@@ -33,7 +39,7 @@ function isBelow(oid: Oid, ancestor: Oid, context: Context): boolean {
 function isPartOfForeignKey(
   constraint: CatalogConstraint,
   all: readonly CatalogConstraint[],
-  context: Context,
+  context: ConstraintContext,
 ): boolean {
   const oid = constraint.foreignRelationOid;
   if (oid === undefined) return false;
@@ -46,7 +52,7 @@ function isPartOfForeignKey(
   );
 }
 
-function ownRules(relation: CatalogRelation, context: Context): readonly ColumnRule[] {
+function ownRules(relation: CatalogRelation, context: ConstraintContext): readonly ColumnRule[] {
   const nameOf = new Map(relation.columns.map((column) => [column.attnum, column.name]));
   const names = (attnums: readonly number[]): readonly string[] =>
     attnums.flatMap((attnum) => nameOf.get(attnum) ?? []);
@@ -89,7 +95,7 @@ function ownRules(relation: CatalogRelation, context: Context): readonly ColumnR
 }
 
 /** The relation with all its children and partitions, to which a write through it may go. */
-export function relationTree(relation: CatalogRelation, context: Context): readonly CatalogRelation[] {
+export function relationTree(relation: CatalogRelation, context: ConstraintContext): readonly CatalogRelation[] {
   const found = new Map<Oid, CatalogRelation>([[relation.oid, relation]]);
   for (const each of found.values()) {
     for (const oid of each.childOids) {
@@ -136,7 +142,7 @@ export function requireColumn(target: WriteTarget, name: string, location: numbe
 /** Whether the identity sees enough of a referenced table for a missing row to be told from a hidden one by its own view. */
 export function seesReferenced(
   foreign: NonNullable<ColumnRule['foreign']>,
-  context: Context,
+  context: ConstraintContext,
 ): RelationView | undefined {
   const view = context.input.access.views.get(foreign.oid);
   const relation = context.input.catalog.relationByOid.get(foreign.oid);
@@ -166,10 +172,45 @@ export function requireSettable(
     );
   }
   if (context.input.access.chosenKeys === 'Allow') return;
-  if (target.view.rowFilter !== undefined && covering.some((rule) => KEYS.has(rule.kind)))
-    notWritable(target, name, 'keys of a table with a row filter cannot be chosen; leave it to its default', location);
-  if (covering.some((rule) => rule.foreign !== undefined && seesReferenced(rule.foreign, context) === undefined))
-    notWritable(target, name, 'it refers to a table that is not granted', location);
+  switch (chosenKey(target.view, covering, context)) {
+    case 'own':
+      return notWritable(
+        target,
+        name,
+        'keys of a table with a row filter cannot be chosen; leave it to its default',
+        location,
+      );
+    case 'foreign':
+      return notWritable(target, name, 'it refers to a table that is not granted', location);
+    case undefined:
+  }
+}
+
+/** Whether a value chosen for a column under these rules can tell of a row that is not seen. */
+function chosenKey(
+  view: RelationView,
+  covering: readonly ColumnRule[],
+  context: ConstraintContext,
+): 'own' | 'foreign' | undefined {
+  if (view.rowFilter !== undefined && covering.some((rule) => KEYS.has(rule.kind))) return 'own';
+  const isBlind = covering.some(
+    (rule) => rule.foreign !== undefined && seesReferenced(rule.foreign, context) === undefined,
+  );
+  return isBlind ? 'foreign' : undefined;
+}
+
+/** Whether `writes.chosenKeys` makes a difference for writes to this relation. */
+export function hasChosenKeys(view: RelationView, context: ConstraintContext): boolean {
+  const relation = context.input.catalog.relationByOid.get(view.relationOid);
+  if (relation === undefined || !(view.actions.has('Insert') || view.actions.has('Update'))) return false;
+  const rules = relationTree(relation, context).flatMap((each) => ownRules(each, context));
+  const settable = relation.columns.filter(
+    (column) => column.generated === '' && column.identity !== 'a' && isOpen(view, column.name),
+  );
+  return settable.some(({ name }) => {
+    const covering = rules.filter((rule) => rule.columns.includes(name));
+    return chosenKey(view, covering, context) !== undefined;
+  });
 }
 
 /**
