@@ -99,6 +99,8 @@ async function play(timeline: Timeline, speed: number): Promise<void> {
     hasColours: stdout.isTTY && process.env['NO_COLOR'] === undefined,
     width: stdout.columns || DEFAULT_WIDTH,
   };
+  // Who reads may have seen enough (`| head`).
+  stdout.once('error', () => process.exit(0));
   stdout.write(`${headLines(timeline).join('\n')}\n`);
   let beforeMs = timeline.startMs;
   for (const entry of timeline.entries) {
