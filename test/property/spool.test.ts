@@ -131,7 +131,7 @@ class Pod {
   /** A process that is given the time to send all. */
   async finish(): Promise<void> {
     await this.end();
-    this.spool = this.#start(10_000);
+    this.spool = this.#start(60_000);
     await this.end();
   }
 
@@ -156,6 +156,10 @@ function damageConfirmed(directory: string, how: 'empty' | 'half'): void {
       writeFileSync(path, how === 'empty' ? '' : '1');
     }
   }
+}
+
+function chainBefore(line: string): string {
+  return /"after":\{"chain":"([^"]+)"/.exec(line)?.[1] ?? '';
 }
 
 function setMood(mood: Mood): void {
@@ -191,17 +195,16 @@ test('whatever is killed, restarted or not confirmed: each record that was answe
       // Chains whose end was not written are unclosed behind their last record, and nothing else is found.
       const closed = new Set(lines.filter((line) => line.includes('"reason":"process_end"')).map(chainOf));
       expect(closed.size).toBe(pod.ends);
-      const open = [...new Set(lines.map(chainOf))].filter((chain) => !closed.has(chain));
+      // Nothing is missing behind a chain that another one goes on from, without a torn line.
+      const resumed = new Set(lines.filter((line) => line.includes('"reason":"resumed"')).map(chainBefore));
+      const open = [...new Set(lines.map(chainOf))].filter((chain) => !closed.has(chain) && !resumed.has(chain));
+      const lastOf = (chain: string): number => Math.max(...lines.filter((line) => chainOf(line) === chain).map(seqOf));
       expect(verify(lines).map(({ kind, chain, seq }) => [kind, chain, seq])).toEqual(
-        open.map((chain) => [
-          'unclosed',
-          chain,
-          Math.max(...lines.filter((line) => chainOf(line) === chain).map(seqOf)),
-        ]),
+        open.map((chain) => ['unclosed', chain, lastOf(chain)]),
       );
       await fixture.closeSpools();
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
-  expect(kills).toBeGreaterThan(20);
-}, 120_000);
+  expect(kills).toBeGreaterThan(10);
+}, 300_000);

@@ -3,7 +3,9 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AuditEvent } from '#audit/event.ts';
-import { type Finding, finishVerify, newVerifyState, verifyLine } from '#audit/verify.ts';
+import type { Finding } from '#audit/finding.ts';
+import { LineScan } from '#audit/line-scan.ts';
+import { ChainSet } from '#audit/verify.ts';
 import type { Log } from '#proxy/log.ts';
 import type { ShipmentResult } from '#proxy/spool/shipper.ts';
 import { openSpool, type Spool, type SpoolOptions } from '#proxy/spool/spool.ts';
@@ -51,7 +53,7 @@ export class SpoolFixture {
       collector: { url: this.peer.url, tokenDirectory: this.tokens },
       log,
       timing: FAST,
-      flushMs: 300,
+      flushMs: 20_000,
       ...changes,
     });
     this.#spools.push(spool);
@@ -108,9 +110,9 @@ export function inOrder(lines: readonly string[]): readonly string[] {
 }
 
 export function verify(lines: readonly string[]): readonly Finding[] {
-  const state = newVerifyState();
-  for (const [index, line] of lines.entries()) {
-    verifyLine(state, Buffer.from(line).toString('latin1'), { file: 'f', line: index + 1 }, true);
-  }
-  return finishVerify(state, false);
+  const scan = new LineScan('f');
+  scan.add(Buffer.from(lines.map((line) => `${line}\n`).join('')));
+  const chains = new ChainSet({ isRepeatFinding: true });
+  chains.add(scan.finish(), 'f');
+  return chains.finish(false).findings;
 }
