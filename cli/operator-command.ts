@@ -53,6 +53,13 @@ const OPTIONS: readonly OperatorOption[] = [
     description: 'where sidecars send audit records; without it they stay in the spool',
   },
   {
+    flag: '--collector-service <name>',
+    environment: 'POSTERN_COLLECTOR_SERVICE',
+    fallback: '',
+    description:
+      "the collector's Service in this namespace, whose certificate and digest key are kept; without it there is none",
+  },
+  {
     flag: '--certificates <mode>',
     environment: 'POSTERN_CERTIFICATES',
     fallback: 'self',

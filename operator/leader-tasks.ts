@@ -1,4 +1,7 @@
-/** What the leader keeps in order besides connections and policies: the keys, the caBundle of the webhooks, pods without their sidecar. */
+/**
+ * What the leader keeps in order besides connections and policies: the keys, the caBundle of the webhooks, pods without their sidecar, the
+ * collector's certificate and key.
+ */
 import type { ClusterClient } from '#kubernetes/cluster-client.ts';
 import type { EventRecorder } from '#kubernetes/event-recorder.ts';
 import type { Log } from '#kubernetes/log.ts';
@@ -7,6 +10,7 @@ import type { AdmissionContext } from './admission/context.ts';
 import { watchPods } from './admission/watchdog.ts';
 import type { Caches } from './caches.ts';
 import { ensureCaBundle, type ServiceName } from './certificates/ca-bundle.ts';
+import type { CollectorSecrets } from './collector/collector-secrets.ts';
 import type { OperatorMetrics } from './metrics.ts';
 import type { Trust } from './signing-keys/trust.ts';
 import type { TrustKeeper } from './signing-keys/trust-keeper.ts';
@@ -19,16 +23,19 @@ export interface LeaderTasksOptions {
   readonly admissionContext: () => AdmissionContext | undefined;
   /** Undefined: somebody else puts the caBundle in. */
   readonly webhookService: ServiceName | undefined;
+  /** Undefined: this release has no collector. */
+  readonly collectorSecrets: CollectorSecrets | undefined;
   readonly recorder: EventRecorder;
   readonly metrics: OperatorMetrics;
   readonly log: Log;
 }
 
-type Task = 'keys' | 'caBundle' | 'watchdog';
+type Task = 'keys' | 'caBundle' | 'watchdog' | 'collector';
 
 /** The watch tells of changes at once; this is for the case that it does not. */
 const CA_BUNDLE_INTERVAL_MS = 60_000;
 const WATCHDOG_INTERVAL_MS = 60_000;
+const COLLECTOR_INTERVAL_MS = 60_000;
 
 export class LeaderTasks {
   readonly #options: LeaderTasksOptions;
@@ -39,6 +46,7 @@ export class LeaderTasks {
     const tasks: Readonly<Record<string, () => Promise<{ readonly requeueAfterMs: number }>>> = {
       keys: async () => await options.trustKeeper.step(),
       caBundle: async () => await this.#ensureCaBundles(),
+      collector: async () => (await options.collectorSecrets?.step()) ?? { requeueAfterMs: COLLECTOR_INTERVAL_MS },
       watchdog: async () => await Promise.resolve(this.#watchPods()),
     };
     this.#queue = new WorkQueue({
@@ -55,7 +63,7 @@ export class LeaderTasks {
   }
 
   start(): void {
-    for (const task of ['keys', 'caBundle', 'watchdog'] as const) this.wake(task);
+    for (const task of ['keys', 'caBundle', 'watchdog', 'collector'] as const) this.wake(task);
     this.#queue.start();
   }
 

@@ -18,6 +18,7 @@ export interface OperatorArguments {
   readonly connectionNamespaces: string;
   readonly operatorUrl: string;
   readonly collectorUrl: string;
+  readonly collectorService: string;
   readonly certificates: string;
   readonly certificateDirectory: string;
   readonly sidecarResources: string;
@@ -36,6 +37,8 @@ export interface OperatorSettings {
   readonly namespace: string;
   readonly podName: string;
   readonly service: string;
+  /** The collector's Service in the same namespace; empty: this release has no collector. */
+  readonly collectorService: string;
   readonly connectionNamespaces: readonly string[];
   readonly certificates: CertificateMode;
   readonly certificateDirectory: string;
@@ -76,6 +79,10 @@ export function readSettings(given: OperatorArguments, release: string): Operato
   for (const name of connectionNamespaces) {
     check(LABEL.test(name), `--connection-namespaces: ${JSON.stringify(name)} is no name of a namespace`);
   }
+  check(
+    given.collectorService === '' || LABEL.test(given.collectorService),
+    "--collector-service: expected the name of the collector's Service or nothing",
+  );
   const overlapSeconds = Number(given.rotationOverlap);
   check(Number.isFinite(overlapSeconds) && overlapSeconds >= 1, '--rotation-overlap: expected seconds, at least 1');
   check(QUANTITY.test(given.spoolSizeLimit), '--spool-size-limit: expected a quantity such as 256Mi');
@@ -89,6 +96,7 @@ export function readSettings(given: OperatorArguments, release: string): Operato
     namespace: given.namespace,
     podName: given.podName,
     service: given.service,
+    collectorService: given.collectorService,
     connectionNamespaces,
     certificates,
     certificateDirectory: given.certificateDirectory,

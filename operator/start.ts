@@ -20,6 +20,7 @@ import {
   IssuedCertificate,
   serviceNames,
 } from './certificates/server-certificate.ts';
+import { CollectorSecrets } from './collector/collector-secrets.ts';
 import type { OperatorDependencies } from './dependencies.ts';
 import { LeaderTasks } from './leader-tasks.ts';
 import { createOperatorMetrics, type OperatorMetrics } from './metrics.ts';
@@ -191,6 +192,7 @@ class Operator {
     this.#trust.onChange(() => {
       this.#certificate.begin();
       this.#leaderTasks.wake('caBundle');
+      this.#leaderTasks.wake('collector');
       this.#reconciling.trustChanged();
     });
     this.#trust.onSecretChange(() => this.#leaderTasks.wake('keys'));
@@ -274,7 +276,7 @@ class Operator {
 
   #openLeaderTasks(): LeaderTasks {
     const { settings, log } = this.#options;
-    const { namespace, service } = settings;
+    const { namespace, service, collectorService } = settings;
     return new LeaderTasks({
       client: this.#client,
       caches: this.#caches,
@@ -289,6 +291,17 @@ class Operator {
       trust: () => this.#trust.current(),
       admissionContext: () => (this.#notJudging() === undefined ? this.#admissionContext() : undefined),
       webhookService: settings.certificates === 'certManager' ? undefined : { namespace, name: service },
+      collectorSecrets:
+        collectorService === ''
+          ? undefined
+          : new CollectorSecrets({
+              client: this.#client,
+              namespace,
+              service: collectorService,
+              authority: () => (settings.certificates === 'self' ? this.#trust.current()?.authority : undefined),
+              log,
+              now: Date.now,
+            }),
       recorder: this.#recorder,
       metrics: this.#metrics,
       log,

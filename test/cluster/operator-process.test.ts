@@ -39,6 +39,7 @@ async function start(podName: string): Promise<RunningOperator> {
       connectionNamespaces: namespace,
       operatorUrl: '',
       collectorUrl: '',
+      collectorService: '',
       certificates: 'self',
       certificateDirectory: '',
       sidecarResources: '{}',

@@ -75,7 +75,7 @@ beforeAll(async () => {
     {
       ...{ namespace: system, podName: 'operator-0', service: 'postern-operator', image: TEMPLATE.image },
       ...{ imagePullPolicy: 'IfNotPresent', connectionNamespaces: data, operatorUrl: TEMPLATE.operatorUrl },
-      ...{ collectorUrl: '', certificates: 'self', certificateDirectory: '', sidecarLogLevel: 'info' },
+      ...{ collectorUrl: '', collectorService: '', certificates: 'self', certificateDirectory: '', sidecarLogLevel: 'info' },
       ...{ sidecarResources: JSON.stringify(TEMPLATE.resources), spoolSizeLimit: '256Mi', rotationOverlap: '60' },
       ...{ webhookListen: ':0', credentialsListen: ':0', admin: ':0' },
     },
@@ -103,6 +103,7 @@ beforeAll(async () => {
   reconciler = new Reconciler(dependencies, async () => ({
     kind: 'reached',
     facts: { role: 'agent', serverVersion: '18.1', excess: ['BYPASSRLS'] },
+    catalog: { kind: 'unread', message: 'there is no database' },
   }));
   caches.onChange(({ kind, key, object }) => {
     if ([system, data, agents].some((namespace) => key.startsWith(`${namespace}/`)))

@@ -10,6 +10,7 @@ const sound: OperatorArguments = {
   connectionNamespaces: 'data, billing,data',
   operatorUrl: '',
   collectorUrl: '',
+  collectorService: '',
   certificates: 'self',
   certificateDirectory: '/etc/postern/tls',
   sidecarResources: '{"requests":{"cpu":"50m","memory":"96Mi"},"limits":{"memory":"256Mi"}}',
