@@ -1,7 +1,8 @@
 import { Buffer, isUtf8 } from 'node:buffer';
 import { RE2JS } from 're2js';
 import type { Redaction } from '#policy/effective-policy.ts';
-import { type Detector, detectorsOf, replacementOf } from './detectors.ts';
+import { createLoosePrescan, Prescan } from './cell-prescan.ts';
+import { detectorsOf, replacementOf, type Sign } from './detectors.ts';
 
 /** Redaction of one cell. `undefined` stands for SQL NULL: what can neither be read nor be shown. */
 export type CellRedactor = (cell: Buffer, typeOid: number, isBinary: boolean) => Buffer | undefined;
@@ -24,71 +25,61 @@ export function isScannedType(typeOid: number): boolean {
   return !UNTOUCHED.has(typeOid);
 }
 
-const AT = 1;
-const DIGIT = 2;
-const COLON = 4;
-const CAPITAL_J = 8;
-const CAPITAL_K = 16;
-const DASH = 32;
-const EXOTIC = 64;
-const BACKSLASH = 128;
-const CLASSES = new Uint8Array(256);
-for (let digit = 0x30; digit <= 0x39; digit++) CLASSES[digit] = DIGIT;
-for (const [byte, mark] of [
-  [0x40, AT],
-  [0x3a, COLON],
-  [0x4a, CAPITAL_J],
-  [0x4b, CAPITAL_K],
-  [0x49, CAPITAL_K],
-  [0x2d, DASH],
-  [0x5c, BACKSLASH],
-] as const) {
-  CLASSES[byte] = mark;
+/** Whether the cell `bytes[start, end)` may hold a finding. False is certain: the cell is shown as it is, and need not be decoded. */
+export type CellCheck = (bytes: Buffer, start: number, end: number) => boolean;
+
+/** What a policy's redaction does with a cell, and whether it needs to. */
+export interface CellRules {
+  readonly redactCell: CellRedactor;
+  /** The check of a column's cells; undefined: cells of this type are never looked into. Type 0 stands for one not known. */
+  readonly checkOf: (typeOid: number, isBinary: boolean) => CellCheck | undefined;
+  /** What the policy's detectors look for; undefined: patterns of users, which may match anything. */
+  readonly signs: ReadonlySet<Sign> | undefined;
 }
-// UTF-8 beginnings of digits and signs outside ASCII: Arabic, Indic, full width.
-for (let byte = 0xd9; byte <= 0xef; byte++) CLASSES[byte] = EXOTIC;
 
-const MASKS: Readonly<Record<Detector['hints'][number], number>> = {
-  at: AT,
-  digits: DIGIT | EXOTIC,
-  colon: COLON,
-  eyJ: CAPITAL_J,
-  akia: CAPITAL_K,
-  begin: DASH,
-};
-/** No detector fires on fewer ASCII digits: an address in IPv4 has four. */
-const MIN_DIGITS = 4;
-
-/** The redactor of cells for a policy. Throws where the policy names an unknown detector or a pattern that RE2 refuses. */
-export function createCellRedactor(redaction: Redaction): CellRedactor {
+/** Throws where the policy names an unknown detector or a pattern that RE2 refuses. */
+export function createCellRules(redaction: Redaction): CellRules {
   const detectors = detectorsOf(redaction.detectors);
   if (detectors === undefined) throw new Error('the policy names a detector that does not exist');
   const patterns = redaction.patterns.map(({ name, regex }) => ({ name, regex: RE2JS.compile(regex) }));
-  let wanted = BACKSLASH;
-  for (const { hints } of detectors) for (const hint of hints) wanted |= MASKS[hint];
-
   const redactText = (text: string): string => {
     let result = text;
     for (const { name, regex } of patterns) result = redactPattern(result, name, regex);
     for (const detector of detectors) result = detector.redact(result);
     return result;
   };
-  const mayMatch = (cell: Buffer): boolean => patterns.length > 0 || hasHint(cell, wanted);
-  return (cell, typeOid, isBinary) => {
-    if (!isScannedType(typeOid) || !mayMatch(cell)) return cell;
-    return isBinary ? redactBinary(cell, typeOid, redactText) : redactTextCell(cell, typeOid, redactText);
+  const signs = patterns.length > 0 ? undefined : new Set(detectors.map(({ sign }) => sign));
+  return {
+    signs,
+    checkOf: checksOf(signs),
+    redactCell: (cell, typeOid, isBinary) => {
+      if (!isScannedType(typeOid)) return cell;
+      return isBinary ? redactBinary(cell, typeOid, redactText) : redactTextCell(cell, typeOid, redactText);
+    },
   };
 }
 
-function hasHint(cell: Buffer, wanted: number): boolean {
-  let digits = 0;
-  for (let index = 0; index < cell.length; index++) {
-    const mark = CLASSES[cell[index] ?? 0] ?? 0;
-    if (mark === 0 || (mark & wanted) === 0) continue;
-    if (mark !== DIGIT) return true;
-    if (++digits >= MIN_DIGITS) return true;
-  }
-  return false;
+/** Arrays and composites in binary format begin with a small number; where this or more stands first, there is text. */
+const FIRST_OF_TEXT = 0x20;
+const JSONB_VERSION = 1;
+
+function checksOf(signs: ReadonlySet<Sign> | undefined): CellRules['checkOf'] {
+  if (signs === undefined) return (typeOid) => (isScannedType(typeOid) ? () => true : undefined);
+  const plain = new Prescan({ signs, escapes: false });
+  const escaped = new Prescan({ signs, escapes: true });
+  const mayHoldAnywhere = createLoosePrescan(signs);
+  const plainCheck: CellCheck = (bytes, start, end) => plain.mayHold(bytes, start, end);
+  const escapedCheck: CellCheck = (bytes, start, end) => escaped.mayHold(bytes, start, end);
+  const jsonbCheck: CellCheck = (bytes, start, end) =>
+    bytes[start] !== JSONB_VERSION || escaped.mayHold(bytes, start + 1, end);
+  const binaryCheck: CellCheck = (bytes, start, end) =>
+    (bytes[start] as number) >= FIRST_OF_TEXT ? escaped.mayHold(bytes, start, end) : mayHoldAnywhere(bytes, start, end);
+  return (typeOid, isBinary) => {
+    if (!isScannedType(typeOid)) return undefined;
+    if (PLAIN_TEXT.has(typeOid)) return plainCheck;
+    if (!isBinary || typeOid === JSON_OID) return escapedCheck;
+    return typeOid === JSONB_OID ? jsonbCheck : binaryCheck;
+  };
 }
 
 /** Empty matches replace nothing; the loop moves on by RE2's own position. */
@@ -176,7 +167,7 @@ function redactBinary(cell: Buffer, typeOid: number, redact: RedactText): Buffer
 }
 
 function redactJsonb(cell: Buffer, redact: RedactText): Buffer | undefined {
-  if (cell[0] !== 1) return undefined;
+  if (cell[0] !== JSONB_VERSION) return undefined;
   const text = cell.subarray(1);
   const redacted = redactTextCell(text, JSON_OID, redact);
   return redacted === text ? cell : Buffer.concat([cell.subarray(0, 1), redacted]);

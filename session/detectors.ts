@@ -8,12 +8,12 @@ import { AWS_ACCESS_KEY, JWT, PRIVATE_KEY } from '#audit/redact.ts';
  * for V8; patterns of users run on RE2 (redaction.ts).
  */
 
-/** What a text must hold for a detector to find anything; decides over raw bytes which cells are read at all. */
-export type Hint = 'at' | 'digits' | 'colon' | 'eyJ' | 'akia' | 'begin';
+/** What a text must hold for a detector to find anything; decides over raw bytes which cells are read at all (cell-prescan.ts). */
+export type Sign = 'at' | 'card' | 'ssn' | 'iban' | 'address' | 'phone' | 'eyJ' | 'akia' | 'begin';
 
 export interface Detector {
   readonly name: string;
-  readonly hints: readonly Hint[];
+  readonly sign: Sign;
   /** The text with what it found replaced; the same string where it found nothing. */
   readonly redact: (text: string) => string;
 }
@@ -125,15 +125,15 @@ function redactPhones(text: string): string {
 
 /** In the order in which they run: the more certain first. */
 const DETECTORS: readonly Detector[] = [
-  { name: 'PrivateKey', hints: ['begin'], redact: byPattern('PrivateKey', PRIVATE_KEY) },
-  { name: 'Jwt', hints: ['eyJ'], redact: byPattern('Jwt', JWT, isJwt) },
-  { name: 'AwsAccessKey', hints: ['akia'], redact: byPattern('AwsAccessKey', AWS_ACCESS_KEY) },
-  { name: 'EmailAddress', hints: ['at'], redact: redactEmails },
-  { name: 'Iban', hints: ['digits'], redact: redactIbans },
-  { name: 'CreditCard', hints: ['digits'], redact: byPattern('CreditCard', CARD, isCard) },
-  { name: 'UsSsn', hints: ['digits'], redact: byPattern('UsSsn', SSN) },
-  { name: 'IpAddress', hints: ['digits', 'colon'], redact: redactAddresses },
-  { name: 'PhoneNumber', hints: ['digits'], redact: redactPhones },
+  { name: 'PrivateKey', sign: 'begin', redact: byPattern('PrivateKey', PRIVATE_KEY) },
+  { name: 'Jwt', sign: 'eyJ', redact: byPattern('Jwt', JWT, isJwt) },
+  { name: 'AwsAccessKey', sign: 'akia', redact: byPattern('AwsAccessKey', AWS_ACCESS_KEY) },
+  { name: 'EmailAddress', sign: 'at', redact: redactEmails },
+  { name: 'Iban', sign: 'iban', redact: redactIbans },
+  { name: 'CreditCard', sign: 'card', redact: byPattern('CreditCard', CARD, isCard) },
+  { name: 'UsSsn', sign: 'ssn', redact: byPattern('UsSsn', SSN) },
+  { name: 'IpAddress', sign: 'address', redact: redactAddresses },
+  { name: 'PhoneNumber', sign: 'phone', redact: redactPhones },
 ];
 
 /** The detectors of these names; undefined stands for a name that is none. */

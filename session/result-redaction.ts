@@ -1,9 +1,10 @@
-import type { Buffer } from 'node:buffer';
+import { Buffer } from 'node:buffer';
 import type { Redaction } from '#policy/effective-policy.ts';
 import type { FieldDescription } from '#wire/decode.ts';
 import { encodeCopyData } from '#wire/encode.ts';
 import { WireError } from '#wire/wire-error.ts';
-import type { CopyFormat, CopyRedactor, createCopyRedactor, createRedactor, RowRedactor } from './redaction.ts';
+import type { CopyFormat, CopyRedactor, createCopyRedactor } from './copy-redaction.ts';
+import type { ByteSink, createRedactor, RowRedactor } from './redaction.ts';
 
 /** Where content redaction meets the stream of messages: which redactor a result gets, and COPY data as messages. */
 
@@ -16,7 +17,9 @@ let loaded: Redactors | undefined;
 
 /** Loads the detectors and their libraries; to be awaited before a policy that redacts is in force. */
 export async function loadRedaction(): Promise<void> {
-  loaded ??= await import('./redaction.ts');
+  if (loaded !== undefined) return;
+  const [rows, copy] = await Promise.all([import('./redaction.ts'), import('./copy-redaction.ts')]);
+  loaded = { createRedactor: rows.createRedactor, createCopyRedactor: copy.createCopyRedactor };
 }
 
 function redactors(): Redactors {
@@ -57,6 +60,27 @@ export class CopyRedaction {
   /** A whole CopyData message; `undefined`: nothing to send yet. */
   push(message: Buffer): Buffer | undefined {
     return asMessage(this.#redactor.push(message.subarray(5)));
+  }
+
+  /** Whole CopyData messages, one behind the other in `buffer[start, end)`; those without a finding pass as the ranges they are. */
+  pushRun(buffer: Buffer, start: number, end: number, out: ByteSink): void {
+    const changed: Buffer[] = [];
+    let passed = start;
+    for (let position = start; position < end; ) {
+      const messageEnd = position + 1 + buffer.readInt32BE(position + 1);
+      if (!this.#redactor.isClean(buffer, position + 5, messageEnd)) {
+        if (passed < position) changed.push(buffer.subarray(passed, position));
+        const message = this.push(buffer.subarray(position, messageEnd));
+        if (message !== undefined) changed.push(message);
+        passed = messageEnd;
+      }
+      position = messageEnd;
+    }
+    if (changed.length > 0) {
+      const bytes = Buffer.concat(changed);
+      if (bytes.length > 0) out.pass(bytes, 0, bytes.length);
+    }
+    if (passed < end) out.pass(buffer, passed, end);
   }
 
   /** What is left when the data end. */

@@ -8,6 +8,8 @@ import { WireError } from '#wire/wire-error.ts';
 import { encodeDenial } from './denials.ts';
 import { reduceExplainCell } from './explain.ts';
 import type { FrameView } from './forward.ts';
+import type { RowRedactor } from './redaction.ts';
+import type { CopyRedaction } from './result-redaction.ts';
 import type { Entry, SessionState } from './session-state.ts';
 
 /** Rows and COPY data on their way to the agent: counted by their headers, and as a rule passed on as the bytes they are. */
@@ -21,31 +23,34 @@ export function mayStreamRow(state: SessionState, tag: number): boolean {
   return entry !== undefined && (entry.passes || entry.muted);
 }
 
-/** Passes the whole rows that come next and need no look inside, all at once; false: there are none. */
+/** Passes the whole rows that come next all at once, with their content redacted where only that is to be done; false: there are none. */
 export function passRows(state: SessionState, framer: Framer): boolean {
   const entry = state.queue.first;
-  if (
-    state.results !== undefined ||
-    entry === undefined ||
-    !entry.passes ||
-    !entry.described ||
-    entry.failed ||
-    entry.muted ||
-    entry.swallow
-  )
-    return false;
-  if (entry.kind !== 'query' && entry.kind !== 'execute') return false;
+  if (state.results !== undefined || entry === undefined || entry.failed || entry.muted || entry.swallow) return false;
+  if (!entry.passes && !isOnlyRedacted(entry)) return false;
   const limits = entry.sent?.hit.decided.policy.limits;
   const left = {
     messages: (limits?.maxRows ?? Number.POSITIVE_INFINITY) - entry.rows,
     bytes: (limits?.maxResultBytes ?? Number.POSITIVE_INFINITY) - entry.bytes,
   };
-  const count = framer.nextRun(BACKEND.dataRow, left) || framer.nextRun(BACKEND.copyData, left);
-  if (count === 0) return false;
+  const mayBe = (tag: number): boolean => mayHaveRows(entry, tag);
+  const count =
+    (mayBe(BACKEND.dataRow) && framer.nextRun(BACKEND.dataRow, left)) ||
+    (mayBe(BACKEND.copyData) && framer.nextRun(BACKEND.copyData, left));
+  if (count === false || count === 0) return false;
+  const { buffer, start, end } = framer;
   entry.rows += count;
-  entry.bytes += framer.end - framer.start;
-  state.toClient.pass(framer.buffer, framer.start, framer.end);
+  entry.bytes += end - start;
+  if (entry.passes) state.toClient.pass(buffer, start, end);
+  else if (framer.tag === BACKEND.dataRow) describedRows(state).redactRun(buffer, start, end, state.toClient);
+  else describedCopy(state).pushRun(buffer, start, end, state.toClient);
   return true;
+}
+
+/** Nothing else is to be done with the rows. A row larger than a chunk comes as one message through onRow. */
+function isOnlyRedacted({ sent, plan }: Entry): boolean {
+  const decided = sent?.hit.decided;
+  return decided?.policy.redaction !== undefined && !decided.observed && plan?.passes === true;
 }
 
 /** DataRow or CopyData, or a part of one. */
@@ -128,11 +133,19 @@ type Range = Pick<FrameView, 'buffer' | 'start' | 'end'>;
 
 /** The row after content redaction. Without a description of its columns it cannot be judged, and the session ends. */
 function redactRow(state: SessionState, frame: FrameView): Range {
-  const { rowRedactor } = state;
-  if (rowRedactor === undefined) throw new WireError('the database sent a row without a description');
   const message = frame.buffer.subarray(frame.start, frame.end);
-  const redacted = rowRedactor.redactRow(message);
+  const redacted = describedRows(state).redactRow(message);
   return redacted === message ? frame : { buffer: redacted, start: 0, end: redacted.length };
+}
+
+function describedRows({ rowRedactor }: SessionState): RowRedactor {
+  if (rowRedactor === undefined) throw new WireError('the database sent a row without a description');
+  return rowRedactor;
+}
+
+function describedCopy({ copyRedaction }: SessionState): CopyRedaction {
+  if (copyRedaction === undefined) throw new WireError('the database sent COPY data without a description');
+  return copyRedaction;
 }
 
 function passCopyData(state: SessionState, entry: Entry, frame: FrameView, isRedacted: boolean): void {
@@ -141,8 +154,7 @@ function passCopyData(state: SessionState, entry: Entry, frame: FrameView, isRed
     giveRow(state, entry, frame);
     return;
   }
-  if (state.copyRedaction === undefined) throw new WireError('the database sent COPY data without a description');
-  const message = state.copyRedaction.push(buffer.subarray(start, end));
+  const message = describedCopy(state).push(buffer.subarray(start, end));
   if (message !== undefined) giveRow(state, entry, wholeRow(message));
 }
 

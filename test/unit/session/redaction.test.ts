@@ -1,7 +1,8 @@
 import { Buffer } from 'node:buffer';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createCopyRedactor, createRedactor } from '#session/redaction.ts';
+import { createCopyRedactor } from '#session/copy-redaction.ts';
+import { createRedactor } from '#session/redaction.ts';
 
 const ALL = [
   'EmailAddress',
