@@ -37,6 +37,7 @@ async function render(...values: readonly string[]): Promise<readonly Manifest[]
 }
 
 const NAMESPACED = `connectionNamespaces=["${DATA}"]`;
+const COLLECTOR = 'collector={"enabled":true,"s3":{"bucket":"records"}}';
 const VARIANTS: readonly (readonly [string, readonly string[]])[] = [
   ['the defaults', []],
   ['a namespace with connections', [NAMESPACED]],
@@ -56,6 +57,23 @@ const VARIANTS: readonly (readonly [string, readonly string[]])[] = [
       'imagePullSecrets=[{"name":"pull"}]',
       'webhook.excludedNamespaces=["istio-system"]',
       'collectorUrl="https://collector:8444"',
+    ],
+  ],
+  ['a collector with keys', [COLLECTOR, 'collector.s3.credentialsSecretName="s3-keys"']],
+  [
+    'a collector with everything on, certificates by cert-manager',
+    [
+      COLLECTOR,
+      'certificates.mode="certManager"',
+      'collector.s3.lock={"mode":"COMPLIANCE","days":365}',
+      'collector.s3.kmsKeyId="arn:aws:kms:eu-central-1:111122223333:key/postern"',
+      'collector.s3.endpoint="https://s3.example:9000"',
+      'collector.s3.pathStyle=true',
+      'collector.serviceAccount.annotations={"eks.amazonaws.com/role-arn":"arn:aws:iam::111122223333:role/postern"}',
+      'collector.podLabels={"team":"platform"}',
+      'collector.autoscaling.enabled=false',
+      'monitoring.serviceMonitor.enabled=true',
+      'monitoring.prometheusRule.enabled=true',
     ],
   ],
   [
@@ -105,7 +123,7 @@ describe('the chart', () => {
     expect(await render(NAMESPACED)).toEqual(await render(NAMESPACED));
   });
 
-  test('gives the operator Secrets by Roles only: four of its own by name, and those of the namespaces with connections', async () => {
+  test('gives the operator Secrets by Roles only: six of its own by name, and those of the namespaces with connections', async () => {
     const rules = (await render(NAMESPACED))
       .filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole')
       .flatMap((role) =>
@@ -120,7 +138,14 @@ describe('the chart', () => {
       {
         role: `Role ${NAMESPACE}`,
         verbs: ['get', 'update', 'patch'],
-        names: ['postern-root-key', 'postern-signing-keys', 'postern-ca', 'postern-mask-keys'],
+        names: [
+          'postern-root-key',
+          'postern-signing-keys',
+          'postern-ca',
+          'postern-mask-keys',
+          'postern-digest-key',
+          'postern-collector-tls',
+        ],
       },
       { role: `Role ${DATA}`, verbs: ['get', 'list', 'watch'], names: undefined },
     ]);
@@ -133,6 +158,28 @@ describe('the chart', () => {
     const words = rules.flatMap(({ verbs, resources, apiGroups }) => [...verbs, ...resources, ...apiGroups]);
     for (const word of ['*', 'impersonate', 'escalate', 'bind', 'pods/exec', 'serviceaccounts/token', 'roles'])
       expect(words).not.toContain(word);
+  });
+
+  test('gives the collector the right to ask whose a token is, and no other', async () => {
+    const rendered = await render(COLLECTOR);
+    const bindings = rendered.filter(
+      (manifest) =>
+        /Binding$/.test(manifest.kind) && JSON.stringify(manifest['subjects']).includes('postern-collector'),
+    );
+    expect(bindings.map(({ kind, metadata }) => [kind, metadata.name])).toEqual([
+      ['ClusterRoleBinding', 'postern-collector'],
+    ]);
+    const role = rendered.find(({ kind, metadata }) => kind === 'ClusterRole' && metadata.name === 'postern-collector');
+    expect(role?.['rules']).toEqual([
+      { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
+    ]);
+  });
+
+  test("sends sidecars to this release's collector, and lets pods in that do so", async () => {
+    const url = `https://postern-collector.${NAMESPACE}.svc:8443`;
+    const texts = (await render(COLLECTOR)).map((manifest) => [manifest.kind, JSON.stringify(manifest)] as const);
+    const naming = texts.filter(([, text]) => text.includes(url)).map(([kind]) => kind);
+    expect(naming.toSorted()).toEqual(['Deployment', 'ValidatingAdmissionPolicy']);
   });
 
   test('keeps the CRDs when it is removed, unless told otherwise', async () => {
@@ -161,6 +208,13 @@ describe('the chart', () => {
     ['a certificate mode that is not known', 'certificates.mode="auto"', 'certificates/mode'],
     ['no replica', 'operator.replicas=0', 'operator/replicas'],
     ['a collector without TLS', 'collectorUrl="http://collector"', 'collectorUrl'],
+    ['a collector without a bucket', 'collector.enabled=true', 'collector.s3.bucket'],
+    [
+      'a collector of its own and another',
+      'collectorUrl="https://a",collector={"enabled":true,"s3":{"bucket":"records"}}',
+      'leave it empty',
+    ],
+    ['an Object Lock of no known mode', 'collector.s3.lock.mode="FOREVER"', 'collector/s3/lock/mode'],
     ['an external certificate without its name', 'certificates.mode="external"', 'certificates.external.secretName'],
   ])('refuses %s', async (_, value, named) => {
     const { code, stderr } = await run('helm', ['template', 'postern', CHART, '--set-json', value]);
@@ -171,7 +225,9 @@ describe('the chart', () => {
   test('every alert and panel asks for metrics that exist', async () => {
     const text = readFileSync(`${CHART}/dashboards/postern.json`, 'utf8');
     const rules = JSON.stringify(
-      (await render('monitoring.prometheusRule.enabled=true')).filter(({ kind }) => kind === 'PrometheusRule'),
+      (await render('monitoring.prometheusRule.enabled=true', COLLECTOR)).filter(
+        ({ kind }) => kind === 'PrometheusRule',
+      ),
     );
     const asked = [...`${text}${rules}`.matchAll(/\bpostern_[a-z_]+/g)].map(([name]) => name.replace(/_bucket$/, ''));
     const known = metricNames();
