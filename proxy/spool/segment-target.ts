@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import type { Gap, RecordTarget } from '#audit/file-sink.ts';
 import type { ChainFolder, Segment, SpoolUsage } from './chain-folder.ts';
 
+const NEWLINE = 0x0a;
 /** How often a segment that was moved away or deleted is noticed. */
 const identityCheckMs = 20;
 /** For the record that ends the chain: the part of the volume that is left free has room for it. */
@@ -19,6 +20,8 @@ export interface SegmentTargetOptions {
   readonly limitBytes: number;
   /** From here on a new segment begins. */
   readonly segmentBytes: number;
+  /** A longer line, its end included, is not taken: it could never be delivered, and its statement would run without a record in S3. */
+  readonly maxLineBytes: number;
   /** What the chain begins with, should an earlier process have left something. */
   readonly gap: Gap | undefined;
   readonly onWritten: () => void;
@@ -54,6 +57,7 @@ export class SegmentTarget implements RecordTarget {
   write(bytes: Buffer, firstSeq: number, lastSeq: number): void {
     try {
       this.#requireRoom(bytes.length);
+      if (hasLongLine(bytes, this.#options.maxLineBytes)) throw new Error('a record is too large to be delivered');
       const { segment, fd } = this.#openSegment(firstSeq);
       this.#writeAll(fd, segment, bytes);
       this.#options.chain.written(segment, lastSeq, bytes.length);
@@ -129,6 +133,16 @@ export class SegmentTarget implements RecordTarget {
     this.#current = undefined;
     void syncAndClose(fd);
   }
+}
+
+function hasLongLine(lines: Buffer, maxBytes: number): boolean {
+  if (lines.length <= maxBytes) return false;
+  for (let start = 0; start < lines.length; ) {
+    const end = lines.indexOf(NEWLINE, start) + 1;
+    if (end === 0 || end - start > maxBytes) return true;
+    start = end;
+  }
+  return false;
 }
 
 const syncFile = promisify(fsync);

@@ -13,7 +13,7 @@ import { CollectorClient } from './collector-client.ts';
 import { ResultQueue } from './result-queue.ts';
 import { findChains, type FoundChains } from './resume.ts';
 import { SegmentTarget } from './segment-target.ts';
-import { Shipper, type ShipmentResult, type ShipperTiming } from './shipper.ts';
+import { MAX_BATCH_BYTES, Shipper, type ShipmentResult, type ShipperTiming } from './shipper.ts';
 
 export interface SpoolOptions {
   readonly directory: string;
@@ -79,6 +79,7 @@ export function openSpool(options: SpoolOptions): Spool {
     usage,
     limitBytes,
     segmentBytes,
+    maxLineBytes: options.collector === undefined ? Number.MAX_SAFE_INTEGER : MAX_BATCH_BYTES,
     gap: found.gap,
     onWritten: () => shipping.shipper?.written(),
   });

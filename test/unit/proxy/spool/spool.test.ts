@@ -99,6 +99,16 @@ describe('the spool', () => {
     expect(verify(linesIn(directory))).toEqual([]);
   });
 
+  test('a record that no request can hold is not taken, since it would never be delivered', async () => {
+    const spool = fixture.spool(fixture.newDirectory(), { limitBytes: 50_000_000 });
+    fixture.ship(spool);
+    expect(spool.sink.append([marked('a'), marked('x'.repeat(4 * 1024 * 1024)), marked('b')])).toBe(false);
+    const large = Array.from({ length: 6 }, (_, n) => marked(`${n}${'y'.repeat(1024 * 1024)}`));
+    expect(spool.sink.append(large)).toBe(true);
+    await eventually(() => expect(takenLines().map(seqOf)).toEqual([1, 2, 3, 4, 5, 6, 7]));
+    expect(takenLines()[0]).toContain('"phase":"gap","reason":"unwritable"');
+  });
+
   test('without a collector records stay, and nobody is told that they are confirmed', async () => {
     const directory = fixture.newDirectory();
     const spool = fixture.spool(directory, { collector: undefined });
