@@ -6,11 +6,13 @@
 import { Agent } from './agent.ts';
 import { AGENTS, apply } from './cluster.ts';
 import { samplePolicy } from './samples.ts';
-import { measureApiLoad, measurePropagation, percentile, startFleet, stopFleet } from './scale.ts';
+import { costOfEachPod, measureApiLoad, measurePropagation, percentile, startFleet, stopFleet } from './scale.ts';
 
 const [pods, rounds, minutes] = [process.argv[2] ?? '20', process.argv[3] ?? '30', process.argv[4] ?? '5'].map(Number);
 if (!pods || !rounds || !minutes) throw new Error('usage: node test/e2e/propagation.ts [PODS] [ROUNDS] [MINUTES]');
+const agent = new Agent(AGENTS, 'agent');
 try {
+  const without = await measureApiLoad(agent, minutes);
   await startFleet(pods);
   const delays = await measurePropagation(pods, rounds);
   for (const [name, share] of [
@@ -21,9 +23,10 @@ try {
   ] as const) {
     console.log(`${name} ${percentile(delays, share).toFixed(0)} ms`);
   }
-  const { perMinute, perPodMinute } = await measureApiLoad(new Agent(AGENTS, 'agent'), pods, minutes);
   console.log(`${delays.length} samples, ${pods} pods, ${rounds} rounds`);
-  console.log(`API calls for each pod a minute: ${perPodMinute.toFixed(2)}`, perMinute);
+  const load = await measureApiLoad(agent, minutes);
+  console.log(`API calls that each pod adds in a minute: ${costOfEachPod(without, load, pods).toFixed(2)}`);
+  console.log('without', Object.fromEntries(without), 'with', Object.fromEntries(load));
 } finally {
   await stopFleet();
   await apply(samplePolicy());

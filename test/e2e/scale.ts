@@ -112,23 +112,21 @@ async function apiRequests(agent: Agent): Promise<ReadonlyMap<string, number>> {
   return counts;
 }
 
-export interface ApiLoad {
-  /** Requests a minute, by `method resource`; those that happened only. */
-  readonly perMinute: Readonly<Record<string, number>>;
-  /** For each pod, without what the operator needs for itself: Leases, and watches that are begun anew. */
-  readonly perPodMinute: number;
-}
-
-/** What the operator asks of the API server while nothing changes. `agent`: from where its metrics are read. */
-export async function measureApiLoad(agent: Agent, pods: number, minutes: number): Promise<ApiLoad> {
+/** What the operator asks of the API server in a minute while nothing changes, by `method resource`. `agent`: from where its metrics are read. */
+export async function measureApiLoad(agent: Agent, minutes: number): Promise<ReadonlyMap<string, number>> {
   const before = await apiRequests(agent);
   await new Promise((resolve) => setTimeout(resolve, minutes * 60_000));
   const after = await apiRequests(agent);
-  const perMinute = Object.fromEntries(
-    [...after]
-      .map(([key, count]) => [key, (count - (before.get(key) ?? 0)) / minutes] as const)
-      .filter(([, count]) => count > 0),
-  );
-  const forPods = Object.entries(perMinute).filter(([key]) => !key.includes('leases'));
-  return { perMinute, perPodMinute: forPods.reduce((sum, [, count]) => sum + count, 0) / pods };
+  return new Map([...after].map(([key, count]) => [key, (count - (before.get(key) ?? 0)) / minutes] as const));
+}
+
+/** What each of so many pods adds to that: Leases, watches begun anew and the care of keys cost the same without any pod. */
+export function costOfEachPod(
+  without: ReadonlyMap<string, number>,
+  with_: ReadonlyMap<string, number>,
+  pods: number,
+): number {
+  const sum = (load: ReadonlyMap<string, number>): number =>
+    [...load].filter(([key]) => !key.endsWith(' leases')).reduce((total, [, count]) => total + count, 0);
+  return Math.max(0, sum(with_) - sum(without)) / pods;
 }
