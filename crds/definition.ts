@@ -1,3 +1,4 @@
+import { CATALOG_STATUS } from './catalog-status.ts';
 import { CONNECTION_DOCUMENTATION, POLICY_DOCUMENTATION } from './documentation.ts';
 import { DNS_LABEL, MISSING_OIDC, UNREAD_CA, databaseAccessPolicySpec, databaseConnectionSpec } from './kinds.ts';
 import type { FieldNode, SchemaNode } from './schema.ts';
@@ -414,6 +415,7 @@ export const databaseAccessPolicyDefinition = definition(
         'status.pods',
         policyAnnotations,
       ),
+      ...CATALOG_STATUS,
     },
     policyAnnotations,
   ),

@@ -155,7 +155,19 @@ export const POLICY_DOCUMENTATION: Readonly<Record<string, string>> = {
   status: 'What the operator found. Written by the operator only.',
   'status.observedGeneration': 'The generation of the spec that this status speaks of.',
   'status.conditions':
-    'Ready: the policy is valid and its bundles have been written. Enforced: every matching pod reports that it has applied it. Conflicted: another policy makes part of it refuse; the message says which.',
+    'Ready: the policy is valid, fits the database as far as that is known, and its bundles have been written. Enforced: every matching pod reports that it has applied it. Conflicted: a child or partition of a table has a stricter view than the table, so that the table cannot be read; the message says which, and which policies meet there.',
+  'status.writes': 'What was found about writes.',
+  'status.writes.chosenKeys':
+    'Tables where a key that the agent chooses can tell it of a row that it does not see: what spec.writes.chosenKeys is about. With Allow such a key fails as any duplicate does; with Refuse it cannot be chosen.',
+  'status.allColumns':
+    'Tables granted with columns ["*"], as they were when this generation was first compared with the database. What was added since is visible, and Ready says so.',
+  'status.writes.chosenKeys[]': 'schema.table',
+  'status.allColumns.generation': 'The generation of the spec.',
+  'status.allColumns.tables': 'The tables; the first thousand by name.',
+  'status.allColumns.tables[]': 'A table.',
+  'status.allColumns.tables[].name': 'schema.table',
+  'status.allColumns.tables[].oid': 'What the database calls it; a table that is made anew has another.',
+  'status.allColumns.tables[].lastColumn': 'The number of its last column.',
   'status.pods': 'How far the pods have come, by what their sidecars report.',
   'status.pods.matched': 'Running pods with a sidecar whose service account this policy may concern.',
   'status.pods.enforcing': 'Those of them that have applied this generation.',

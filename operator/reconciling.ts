@@ -33,7 +33,7 @@ export function openReconciling(dependencies: OperatorDependencies): Reconciling
 }
 
 /** The client library is loaded by the leader alone, when it first looks. */
-const look: Look = async (connection, material) => {
+const look: Look = async (connection, material, known) => {
   const { lookAtDatabase } = await import('./database-look/look-at-database.ts');
-  return await lookAtDatabase(connection, material);
+  return await lookAtDatabase(connection, material, known);
 };

@@ -1,12 +1,18 @@
-/** When databases are looked at: at once when a connection or its credentials change, every five minutes after that, sooner after a failure. */
+/** When databases are looked at: at once when a connection or its credentials change, once a minute after that, sooner after a failure. */
 import { createHash } from 'node:crypto';
+import type { LoadedCatalog } from '#catalog/load-catalog.ts';
 import type { DatabaseConnection } from '#crds/kinds.ts';
 import type { ReadyMaterial } from '../credentials/connection-material.ts';
 import type { DatabaseLook } from './look.ts';
 
-export type Look = (connection: DatabaseConnection, material: ReadyMaterial) => Promise<DatabaseLook>;
+/** `known`: the catalog that was read of the same database before. */
+export type Look = (
+  connection: DatabaseConnection,
+  material: ReadyMaterial,
+  known: LoadedCatalog | undefined,
+) => Promise<DatabaseLook>;
 
-const REPEAT_MS = 5 * 60_000;
+const REPEAT_MS = 60_000;
 const RETRY_MS = 15_000;
 const MAX_AT_ONCE = 4;
 
@@ -14,8 +20,18 @@ interface Known {
   /** Digest of what was looked at. */
   readonly of: string;
   readonly look: DatabaseLook;
+  /** What was read last, though the last look may have failed. */
+  readonly catalog: LoadedCatalog | undefined;
   readonly nextAtMs: number;
 }
+
+/** Both undefined: nobody has looked yet. */
+export interface Found {
+  readonly look: DatabaseLook | undefined;
+  readonly catalog: LoadedCatalog | undefined;
+}
+
+const NOTHING: Found = { look: undefined, catalog: undefined };
 
 export class DatabaseLooker {
   readonly #look: Look;
@@ -31,7 +47,7 @@ export class DatabaseLooker {
   }
 
   /** What was found last, if it is of this very connection; begins to look where it is time. */
-  find(key: string, connection: DatabaseConnection, material: ReadyMaterial): DatabaseLook | undefined {
+  find(key: string, connection: DatabaseConnection, material: ReadyMaterial): Found {
     const of = createHash('sha256')
       .update(
         JSON.stringify([connection.spec.host, connection.spec.port, connection.spec.database, connection.spec.tls]),
@@ -41,9 +57,9 @@ export class DatabaseLooker {
     const known = this.#known.get(key);
     const isSame = known?.of === of;
     if (!this.#looking.has(key) && this.#looking.size < MAX_AT_ONCE && (!isSame || known.nextAtMs <= this.#now())) {
-      void this.#begin(key, of, connection, material);
+      void this.#begin(key, of, connection, material, isSame ? known.catalog : undefined);
     }
-    return isSame ? known.look : undefined;
+    return isSame ? { look: known.look, catalog: known.catalog } : NOTHING;
   }
 
   /** In how long there is something to look at again. */
@@ -56,14 +72,26 @@ export class DatabaseLooker {
     this.#known.delete(key);
   }
 
-  async #begin(key: string, of: string, connection: DatabaseConnection, material: ReadyMaterial): Promise<void> {
+  async #begin(
+    key: string,
+    of: string,
+    connection: DatabaseConnection,
+    material: ReadyMaterial,
+    before: LoadedCatalog | undefined,
+  ): Promise<void> {
     this.#looking.add(key);
-    const look = await this.#look(connection, material).catch((error: unknown): DatabaseLook => {
+    const look = await this.#look(connection, material, before).catch((error: unknown): DatabaseLook => {
       const message = error instanceof Error ? error.message : 'unknown error';
       return { kind: 'failed', reason: 'Unreachable', message: `the operator cannot look at databases: ${message}` };
     });
     this.#looking.delete(key);
-    this.#known.set(key, { of, look, nextAtMs: this.#now() + (look.kind === 'reached' ? REPEAT_MS : RETRY_MS) });
+    const catalog = look.kind === 'reached' && look.catalog.kind === 'read' ? look.catalog.loaded : before;
+    this.#known.set(key, {
+      of,
+      look,
+      catalog,
+      nextAtMs: this.#now() + (look.kind === 'reached' ? REPEAT_MS : RETRY_MS),
+    });
     this.#onLooked(key);
   }
 }

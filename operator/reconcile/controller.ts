@@ -11,9 +11,10 @@ import type { Caches } from '../caches.ts';
 import { ensureMaskKey } from '../credentials/mask-keys.ts';
 import type { Material } from '../credentials/connection-material.ts';
 import type { DatabaseLook } from '../database-look/look.ts';
-import type { DatabaseLooker } from '../database-look/looker.ts';
+import type { DatabaseLooker, Found } from '../database-look/looker.ts';
 import type { Trust } from '../signing-keys/trust.ts';
 import { type AgentPod, readAgentPod } from './agent-pods.ts';
+import { CatalogJudge } from './catalog-judge.ts';
 import type { ClusterView } from './cluster-view.ts';
 import { conditionOf, conditionsOf, hasStatus, type Status } from './conditions.ts';
 import { connectionStatus, newConnectionStatus } from './connection-status.ts';
@@ -54,6 +55,7 @@ interface Outcome {
 export class Controller {
   readonly #options: ControllerOptions;
   readonly #now: () => number;
+  readonly #judge = new CatalogJudge();
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -79,11 +81,11 @@ export class Controller {
     };
     await attempt(first);
     const material = await this.#material(sources, attempt);
-    const look = this.#look(key, sources, material);
+    const found = this.#look(key, sources, material);
     const states = this.#podStates(key, pods, context);
     await Promise.all([
-      attempt(this.#writeConnection(object, sources, outcome, material, look)),
-      attempt(this.#writePolicies(key, sources, outcome, states, trust)),
+      attempt(this.#writeConnection(object, sources, outcome, material, found?.look)),
+      attempt(this.#writePolicies(key, sources, outcome, states, trust, found)),
     ]);
     if (errors.length > 0) throw errors[0];
     if (object === undefined && sources.policies.length === 0) return {};
@@ -223,7 +225,7 @@ export class Controller {
     return material;
   }
 
-  #look(key: ConnectionKey, sources: Sources, material: Material | undefined): DatabaseLook | undefined {
+  #look(key: ConnectionKey, sources: Sources, material: Material | undefined): Found | undefined {
     const { connection } = sources;
     if (connection.kind !== 'sound') {
       this.#options.looker.forget(nameOf(key));
@@ -257,9 +259,11 @@ export class Controller {
     outcome: Outcome,
     pods: readonly PodState[],
     trust: Trust,
+    found: Found | undefined,
   ): Promise<void> {
     if (outcome.errors.length > 0) return;
     const { connection } = sources;
+    const catalogOf = this.#judge.judge(sources.policies, found);
     const problem =
       connection.kind === 'invalid'
         ? `DatabaseConnection ${nameOf(key)}: ${connection.problems.join('; ')}`
@@ -276,8 +280,7 @@ export class Controller {
           keySetVersion: trust.keySet.version,
           pods,
           reportsSettled: this.#options.reportsSettled(),
-          conflicts: undefined,
-          notes: [],
+          catalog: catalogOf(reading),
           nowIso: this.#nowIso(),
         });
         await this.#writeStatus(reading.object, status, ['Ready']);

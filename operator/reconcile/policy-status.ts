@@ -3,6 +3,7 @@ import type { ConnectionReport } from '#bundle/credentials-exchange.ts';
 import type { DatabaseAccessPolicy } from '#crds/kinds.ts';
 import type { KubernetesObject } from '#kubernetes/object.ts';
 import type { AgentPod } from './agent-pods.ts';
+import { type CatalogFindings, catalogFindings, type CatalogState } from './catalog-findings.ts';
 import { conditionOf, type Finding, progressOf, type Status, statusOf } from './conditions.ts';
 import type { PolicyReading } from './sources.ts';
 
@@ -34,15 +35,14 @@ export interface PolicyStatusInput {
   readonly pods: readonly PodState[];
   /** False just after a new leader began: sidecars have not had the time to speak. */
   readonly reportsSettled: boolean;
-  /** What the catalog says of it; undefined: it has not been read. */
-  readonly conflicts: readonly string[] | undefined;
-  readonly notes: readonly string[];
+  readonly catalog: CatalogState;
   readonly nowIso: string;
 }
 
 export function policyStatus(input: PolicyStatusInput): Status {
   const { object } = input.reading;
-  const ready = readyOf(input);
+  const catalog = catalogFindings(object, input.catalog, input.reading.problems.length === 0);
+  const ready = readyOf(input, catalog);
   const concerned = input.pods.filter(({ pod }) => concerns(input.reading.source?.resource, pod));
   const states = concerned.map((state) => stateOf(input, state));
   const keep = !input.reportsSettled && states.includes('silent') ? conditionOf(object, 'Enforced') : undefined;
@@ -57,13 +57,14 @@ export function policyStatus(input: PolicyStatusInput): Status {
   const findings = [
     ready,
     kept ?? enforcedOf(input, ready, concerned, states),
-    conflictedOf(input.conflicts),
+    catalog.conflicted,
     ...progressOf(ready, STALLED.has(ready.reason)),
   ];
-  return statusOf(object, findings, { pods: kept === undefined ? counted : (before ?? counted) }, input.nowIso);
+  const pods = kept === undefined ? counted : (before ?? counted);
+  return statusOf(object, findings, { pods, ...catalog.fields }, input.nowIso);
 }
 
-const STALLED = new Set(['InvalidPolicy', 'BundleTooLarge', 'ConnectionInvalid']);
+const STALLED = new Set(['InvalidPolicy', 'BundleTooLarge', 'ConnectionInvalid', 'DoesNotFit', 'UnknownNames']);
 
 /** At the first sight of a policy, before its bundles are written. */
 export function newPolicyStatus(object: KubernetesObject, nowIso: string): Status {
@@ -77,7 +78,7 @@ export function newPolicyStatus(object: KubernetesObject, nowIso: string): Statu
   return statusOf(object, [ready, enforced, ...progressOf(ready, false)], {}, nowIso);
 }
 
-function readyOf(input: PolicyStatusInput): Finding {
+function readyOf(input: PolicyStatusInput, catalog: CatalogFindings): Finding {
   const { reading, connectionName } = input;
   const no = (reason: string, message: string): Finding => ({ type: 'Ready', status: 'False', reason, message });
   if (reading.problems.length > 0) {
@@ -98,13 +99,18 @@ function readyOf(input: PolicyStatusInput): Finding {
       `the policies of ${connectionName} for the agents of ${large.map(({ agentNamespace }) => agentNamespace).join(', ')} are larger than a ConfigMap holds; what was published before stays in force. Use public.* or fewer columns, or split the connection`,
     );
   }
-  const notes = input.notes.map((note) => `; ${note}`).join('');
+  if (catalog.ready !== undefined) return catalog.ready;
+  const { note } = catalog;
   const source = reading.source?.resource;
   if (source !== undefined && source.spec.subjects.length === 0) {
-    return { type: 'Ready', status: 'True', reason: 'NoSubjects', message: `published; it names nobody${notes}` };
+    return { type: 'Ready', status: 'True', reason: 'NoSubjects', message: `published; it names nobody${note}` };
   }
-  return { type: 'Ready', status: 'True', reason: 'Published', message: `published to the agents it names${notes}` };
+  const reason = catalog.hasGrown ? 'ColumnsAdded' : 'Published';
+  return { type: 'Ready', status: 'True', reason, message: `published to the agents it names${note}` };
 }
+
+/** Pods can enforce it all the same. */
+const HOLDS = new Set(['UnknownNames', 'CatalogPending', 'CatalogUnknown']);
 
 type PodProgress = 'enforcing' | 'behind' | 'refused' | 'waiting' | 'silent';
 
@@ -129,7 +135,8 @@ function enforcedOf(
     message,
   });
   const resource = input.reading.source?.resource;
-  if (ready.status !== 'True') return says('False', ready.reason, 'the policy is not ready');
+  if (ready.status !== 'True' && !HOLDS.has(ready.reason))
+    return says('False', ready.reason, 'the policy is not ready');
   const approvals = resource?.spec.guardrails.filter((guardrail) => guardrail.action === 'RequireApproval') ?? [];
   if (approvals.length > 0) {
     const names = approvals.map(({ name }) => name).join(', ');
@@ -147,20 +154,6 @@ function enforcedOf(
     return says('False', 'PodsWaiting', `applied, but not serving: ${named('waiting')}; see their logs`);
   }
   return says('True', 'AllPods', `${concerned.length} of ${concerned.length} pods enforce it`);
-}
-
-function conflictedOf(conflicts: readonly string[] | undefined): Finding {
-  const type = 'Conflicted';
-  if (conflicts === undefined) {
-    return {
-      type,
-      status: 'Unknown',
-      reason: 'CatalogUnknown',
-      message: 'the catalog of the database is not read yet',
-    };
-  }
-  if (conflicts.length === 0) return { type, status: 'False', reason: 'NoConflict', message: 'no conflict is known' };
-  return { type, status: 'True', reason: 'StricterChild', message: conflicts.join('; ') };
 }
 
 /** Whether the policy may concern a pod: groups and claims are known to its sidecar alone. */

@@ -1,11 +1,17 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { LoadedCatalog } from '#catalog/load-catalog.ts';
+import { readCatalog } from '#catalog/read-catalog.ts';
 import { decodeResource } from '#crds/decode.ts';
-import type { DatabaseConnection } from '#crds/kinds.ts';
+import type { DatabaseAccessPolicy, DatabaseConnection } from '#crds/kinds.ts';
 import { lookAtDatabase } from '#operator/database-look/look-at-database.ts';
+import { effectivePolicy } from '#policy/effective.ts';
+import { judgeFit } from '#policy/fit.ts';
+import { type CatalogSnapshot, indexCatalog, qualifiedKey } from '#sql/catalog.ts';
+import { loadParser } from '#sql/parser.ts';
 import { createAuthority } from '#test/certificates.ts';
 import { type PostgresServer, startPostgres } from '#test/postgres.ts';
-import { connectionJson } from '#test/signed-bundles.ts';
+import { connectionJson, policyJson } from '#test/signed-bundles.ts';
 
 let server: PostgresServer;
 let admin: pg.Client;
@@ -101,4 +107,109 @@ describe('TLS', () => {
     const look = await lookAtDatabase(connectionWith({ tls: { mode: 'VerifyFull' } }), as('clear', 'pw', caPem));
     expect(look.kind).toBe('reached');
   });
+});
+
+describe('the catalog', () => {
+  const policies = (...specs: readonly Readonly<Record<string, unknown>>[]): readonly DatabaseAccessPolicy[] =>
+    specs.map((spec, index) => {
+      const decoded = decodeResource(policyJson(`p${index}`, 'shop', spec));
+      if (decoded.kind !== 'decoded' || decoded.resource.kind !== 'DatabaseAccessPolicy') throw new Error('sample');
+      return decoded.resource;
+    });
+  const read = async (known?: LoadedCatalog): Promise<LoadedCatalog> => {
+    const look = await lookAtDatabase(connectionWith({}), as('narrow'), known);
+    if (look.kind !== 'reached' || look.catalog.kind !== 'read') throw new Error(JSON.stringify(look));
+    return look.catalog.loaded;
+  };
+  const fitsOf = (catalog: LoadedCatalog, ...specs: readonly Readonly<Record<string, unknown>>[]) => [
+    ...judgeFit(policies(...specs), catalog.snapshot).values(),
+  ];
+
+  beforeAll(async () => {
+    await loadParser();
+    await admin.query(`
+      CREATE DOMAIN code AS text CHECK (VALUE ~ '^[A-Z]+$'); CREATE TYPE mood AS ENUM ('glad');
+      CREATE TABLE people (id int PRIMARY KEY, region text, mail varchar(5), feeling mood NOT NULL, code code, born date);
+      CREATE TABLE secret (id int PRIMARY KEY);
+      CREATE TABLE visits (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, region text, person int REFERENCES people, s int REFERENCES secret);
+      CREATE TABLE log (id int, note text) PARTITION BY RANGE (id); CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM (1) TO (9);`);
+  });
+
+  test('is read by a role without any right, once for each state of the database', async () => {
+    const first = await read();
+    expect(first.snapshot.relationByName.get(qualifiedKey('public', 'people'))?.columns).toHaveLength(6);
+    expect(await read(first), 'not read again').toBe(first);
+    await admin.query('ALTER TABLE secret ADD late int');
+    const second = await read(first);
+    expect(second).not.toBe(first);
+    expect(second.snapshot.relationByName.get(qualifiedKey('public', 'secret'))?.columns).toHaveLength(2);
+  });
+
+  test('says of each policy the same as the sidecar: the column, and the methods that fit', async () => {
+    const mask = (column: string, method: string) => ({
+      tables: [{ name: 'public.people', mask: [{ columns: [column], with: { method } }] }],
+    });
+    const specs = [mask('mail', 'Redact'), mask('born', 'Email'), mask('code', 'Redact'), mask('region', 'Redact')];
+    const full = await fullCatalog();
+    const fits = fitsOf(await read(), ...specs);
+    expect(fits.map(({ problems }) => problems.map(({ problem }) => problem))).toEqual([
+      [
+        'column public.people.mail: Redact does not fit varchar(5): [redacted] has 10 characters; use one of: SetNull, Partial',
+      ],
+      ['column public.people.born: Email does not fit date: it reads a text; use one of: SetNull, Redact, Truncate'],
+      [
+        'column public.people.code: Redact does not fit public.code: the result may break a CHECK of the domain; use one of: SetNull',
+      ],
+      [],
+    ]);
+    for (const [index, spec] of specs.entries()) {
+      const result = effectivePolicy({
+        ...{ connection: connectionWith({}), policies: policies(spec), catalog: full, generation: 1 },
+        identity: { namespace: 'agents', serviceAccount: 'support-bot', groups: [], claims: {} },
+      });
+      const told = result.kind === 'invalid' ? result.problems.map(({ problem }) => problem) : [];
+      expect(told).toEqual(fits[index]?.problems.map(({ problem }) => problem));
+    }
+  });
+
+  test('names conflicts, what the database lacks, and the tables where keys can be chosen', async () => {
+    const [wide, narrow] = fitsOf(
+      await read(),
+      { tables: [{ name: 'public.log' }, { name: 'public.nothing' }] },
+      {
+        tables: [
+          { name: 'public.log_1', hide: ['note'] },
+          { name: 'public.people', actions: ['Select', 'Insert'], rowFilter: "region = 'eu'" },
+          { name: 'public.visits', actions: ['Insert'], rowFilter: "region = 'eu'" },
+        ],
+      },
+    );
+    expect(wide?.conflicts).toEqual([
+      'public.log: its child public.log_1 has a stricter view of its own; read the children by their names (together with data/p1)',
+    ]);
+    expect(wide?.unknownNames.map(({ problem }) => problem)).toEqual([
+      'public.nothing is not a table or view of this database; it is not granted',
+    ]);
+    expect(wide?.chosenKeyTables).toEqual([]);
+    // visits: its own key is always generated, but it refers to a table that is not granted.
+    expect(narrow?.chosenKeyTables).toEqual(['public.people', 'public.visits']);
+  });
+
+  test.each(['Require', 'Disable'])(
+    'of more bytes than are taken is a finding of its own, with TLS %s',
+    async (mode) => {
+      const look = await lookAtDatabase(connectionWith({ tls: { mode } }), as('narrow'), undefined, 50_000);
+      expect(look).toMatchObject({
+        kind: 'reached',
+        facts: { role: 'narrow' },
+        catalog: { kind: 'unread', message: 'its catalog is larger than 50000 bytes' },
+      });
+    },
+  );
+
+  async function fullCatalog(): Promise<CatalogSnapshot> {
+    const query = async (text: string) =>
+      (await admin.query<(string | null)[]>({ text, rowMode: 'array', types: { getTypeParser: () => String } })).rows;
+    return indexCatalog(await readCatalog(query));
+  }
 });
