@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [-- --only pgbench,bulk,decide,memory,start,loop]`: measures, prints, and (a full run only) writes
+ * `npm run bench [-- --quick] [-- --only pgbench,bulk,redaction,decide,memory,start,loop,collector]`: measures, prints, and (a full run only) writes
  * figures.json beside this file and the table in README.md.
  */
 import { execFile } from 'node:child_process';
@@ -13,8 +13,10 @@ import { readManifests } from '#proxy/manifests.ts';
 import pg from 'pg';
 import { type PostgresServer } from '#test/postgres.ts';
 import { measureBulk } from './bulk.ts';
+import { measureCollector } from './collector.ts';
 import { measureDecide } from './decide.ts';
 import { measurePgbench } from './pgbench.ts';
+import { measureRedaction } from './redaction.ts';
 import { measureEventLoop, measureMemory, measureStart } from './process-figures.ts';
 import {
   DATABASE,
@@ -101,9 +103,16 @@ async function comparisons(server: PostgresServer): Promise<void> {
 }
 
 await run(process.execPath, [new URL('../../hack/build.ts', import.meta.url).pathname]);
+await section('collector', async () => {
+  const measured = await measureCollector(quick ? 5 : 30);
+  if (measured === undefined)
+    notRun.push('collector: there is no S3 server here (npm run test:s3 says how to get one)');
+  return measured ?? [];
+});
 const server = await startDatabase(wideRows);
 try {
   await section('decide', () => decideFigures(server));
+  await section('redaction', measureRedaction);
   await section('start', () => measureStart(server, quick ? 3 : 15));
   await section('loop', () => measureEventLoop(server));
   await section('memory', () => measureMemory(server));

@@ -164,7 +164,7 @@ describe('the chart', () => {
     const rendered = await render(COLLECTOR);
     const bindings = rendered.filter(
       (manifest) =>
-        /Binding$/.test(manifest.kind) && JSON.stringify(manifest['subjects']).includes('postern-collector'),
+        manifest.kind.endsWith('Binding') && JSON.stringify(manifest['subjects'] ?? []).includes('postern-collector'),
     );
     expect(bindings.map(({ kind, metadata }) => [kind, metadata.name])).toEqual([
       ['ClusterRoleBinding', 'postern-collector'],

@@ -82,8 +82,10 @@ describe('a collector', () => {
     const bucket = await s3.makeBucket('pressure-full');
     network.faultOf = ({ method }) => (method === 'PUT' ? { kind: 'slow', ms: 3_000 } : undefined);
     const collector = await start(bucket, '--max-pending-mebibytes', '1');
-    const text = `SELECT '${randomBytes(900_000).toString('base64')}'`;
-    const batches = [0, 1, 2, 3].map((index) => new TestChain(`pod-${index}`).add([decision(Date.now(), text)]));
+    const text = (): string => `SELECT '${randomBytes(1_800).toString('hex')}'`;
+    const batches = [0, 1, 2, 3].map((index) =>
+      new TestChain(`pod-${index}`).add(Array.from({ length: 400 }, () => decision(Date.now(), text()))),
+    );
     const send = async (batch: Batch, index: number): Promise<Answer> =>
       await sendRecords(collector.port, batch, await tokens.token(`pod-${index}`));
     const answers = await Promise.all(batches.map(send));
