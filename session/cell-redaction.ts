@@ -33,6 +33,12 @@ export interface CellRules {
   readonly redactCell: CellRedactor;
   /** The check of a column's cells; undefined: cells of this type are never looked into. Type 0 stands for one not known. */
   readonly checkOf: (typeOid: number, isBinary: boolean) => CellCheck | undefined;
+  /** Does what is given while cells of `buffer[start, end)` are checked in order: faster, as long as its bytes stay as they are. */
+  readonly duringRun: (
+    buffer: Buffer,
+    range: { readonly start: number; readonly end: number },
+    act: () => void,
+  ) => void;
   /** What the policy's detectors look for; undefined: patterns of users, which may match anything. */
   readonly signs: ReadonlySet<Sign> | undefined;
 }
@@ -51,7 +57,7 @@ export function createCellRules(redaction: Redaction): CellRules {
   const signs = patterns.length > 0 ? undefined : new Set(detectors.map(({ sign }) => sign));
   return {
     signs,
-    checkOf: checksOf(signs),
+    ...checksOf(signs),
     redactCell: (cell, typeOid, isBinary) => {
       if (!isScannedType(typeOid)) return cell;
       return isBinary ? redactBinary(cell, typeOid, redactText) : redactTextCell(cell, typeOid, redactText);
@@ -63,8 +69,11 @@ export function createCellRules(redaction: Redaction): CellRules {
 const FIRST_OF_TEXT = 0x20;
 const JSONB_VERSION = 1;
 
-function checksOf(signs: ReadonlySet<Sign> | undefined): CellRules['checkOf'] {
-  if (signs === undefined) return (typeOid) => (isScannedType(typeOid) ? () => true : undefined);
+function checksOf(signs: ReadonlySet<Sign> | undefined): Pick<CellRules, 'checkOf' | 'duringRun'> {
+  if (signs === undefined) {
+    const checkOf: CellRules['checkOf'] = (typeOid) => (isScannedType(typeOid) ? () => true : undefined);
+    return { checkOf, duringRun: (_buffer, _range, act) => act() };
+  }
   const plain = new Prescan({ signs, escapes: false });
   const escaped = new Prescan({ signs, escapes: true });
   const mayHoldAnywhere = createLoosePrescan(signs);
@@ -74,11 +83,24 @@ function checksOf(signs: ReadonlySet<Sign> | undefined): CellRules['checkOf'] {
     bytes[start] !== JSONB_VERSION || escaped.mayHold(bytes, start + 1, end);
   const binaryCheck: CellCheck = (bytes, start, end) =>
     (bytes[start] as number) >= FIRST_OF_TEXT ? escaped.mayHold(bytes, start, end) : mayHoldAnywhere(bytes, start, end);
-  return (typeOid, isBinary) => {
+  const checkOf: CellRules['checkOf'] = (typeOid, isBinary) => {
     if (!isScannedType(typeOid)) return undefined;
     if (PLAIN_TEXT.has(typeOid)) return plainCheck;
     if (!isBinary || typeOid === JSON_OID) return escapedCheck;
     return typeOid === JSONB_OID ? jsonbCheck : binaryCheck;
+  };
+  return {
+    checkOf,
+    duringRun: (buffer, { start, end }, act) => {
+      plain.beginRun(buffer, start, end);
+      escaped.beginRun(buffer, start, end);
+      try {
+        act();
+      } finally {
+        plain.endRun();
+        escaped.endRun();
+      }
+    },
   };
 }
 

@@ -21,6 +21,8 @@ export interface CopyRedactor {
   push(payload: Buffer): Buffer;
   /** Whether `bytes[start, end)`, the next payload, consists of whole rows without a finding: then it may pass and is not to be pushed. */
   isClean(bytes: Buffer, start: number, end: number): boolean;
+  /** Does what is given while payloads in `buffer[start, end)` are asked for in order: faster, as long as its bytes stay as they are. */
+  duringRun(buffer: Buffer, range: { readonly start: number; readonly end: number }, act: () => void): void;
   /** What is left at the end; a row cut off in the middle is a WireError. */
   end(): Buffer;
 }
@@ -31,6 +33,7 @@ const LINE_FEED = 0x0a;
 const BACKSLASH = 0x5c;
 
 interface Rows {
+  readonly duringRun: CopyRedactor['duringRun'];
   /** Redacts the whole rows at the beginning of the input; `used` is their length. */
   readonly take: (input: Buffer, isEnd: boolean) => { readonly output: Buffer; readonly used: number };
   readonly isClean: CopyRedactor['isClean'];
@@ -49,6 +52,7 @@ export function createCopyRedactor(redaction: Redaction, copy: CopyFormat): Copy
   };
   return {
     push: (payload) => take(held.length === 0 ? payload : Buffer.concat([held, payload]), false),
+    duringRun: rows.duringRun,
     isClean: (bytes, start, end) => held.length === 0 && rows.isClean(bytes, start, end),
     end: () => {
       const last = take(held, true);
@@ -69,6 +73,14 @@ function textRows(rules: CellRules, copy: CopyFormat): Rows {
   const redactLine = isCsv ? csvLine(rules, copy) : textLine(rules, copy.delimiter ?? '\t');
   const prescan = linePrescan(rules, copy);
   return {
+    duringRun: (buffer, { start, end }, act) => {
+      prescan?.beginRun(buffer, start, end);
+      try {
+        act();
+      } finally {
+        prescan?.endRun();
+      }
+    },
     take: (input, isEnd) => {
       const pieces = new Pieces(input, 0);
       let start = 0;
@@ -261,6 +273,7 @@ function binaryRows(rules: CellRules): Rows {
   };
   return {
     take,
+    duringRun: rules.duringRun,
     isClean: (bytes, start, end) => {
       if (!headerDone || ended || end - start < 2) return false;
       const count = bytes.readInt16BE(start);

@@ -43,16 +43,18 @@ export function createRedactor(redaction: Redaction, fields: readonly RedactedFi
         return;
       }
       const pieces = new Pieces(buffer, start);
-      for (let position = start; position < end; ) {
-        const rowEnd = position + 1 + readInt32(buffer, position + 1);
-        if (rowEnd > end) throw new WireError('message ends inside a field');
-        if (rowMayHold(buffer, position, rowEnd, columns)) {
-          const row = buffer.subarray(position, rowEnd);
-          const redacted = redactRow(row);
-          if (redacted !== row) pieces.replace(position, rowEnd, redacted);
+      rules.duringRun(buffer, { start, end }, () => {
+        for (let position = start; position < end; ) {
+          const rowEnd = position + 1 + readInt32(buffer, position + 1);
+          if (rowEnd > end) throw new WireError('message ends inside a field');
+          if (rowMayHold(buffer, position, rowEnd, columns)) {
+            const row = buffer.subarray(position, rowEnd);
+            const redacted = redactRow(row);
+            if (redacted !== row) pieces.replace(position, rowEnd, redacted);
+          }
+          position = rowEnd;
         }
-        position = rowEnd;
-      }
+      });
       pieces.passTo(out, end);
     },
   };

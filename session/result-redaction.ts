@@ -66,16 +66,18 @@ export class CopyRedaction {
   pushRun(buffer: Buffer, start: number, end: number, out: ByteSink): void {
     const changed: Buffer[] = [];
     let passed = start;
-    for (let position = start; position < end; ) {
-      const messageEnd = position + 1 + buffer.readInt32BE(position + 1);
-      if (!this.#redactor.isClean(buffer, position + 5, messageEnd)) {
-        if (passed < position) changed.push(buffer.subarray(passed, position));
-        const message = this.push(buffer.subarray(position, messageEnd));
-        if (message !== undefined) changed.push(message);
-        passed = messageEnd;
+    this.#redactor.duringRun(buffer, { start, end }, () => {
+      for (let position = start; position < end; ) {
+        const messageEnd = position + 1 + buffer.readInt32BE(position + 1);
+        if (!this.#redactor.isClean(buffer, position + 5, messageEnd)) {
+          if (passed < position) changed.push(buffer.subarray(passed, position));
+          const message = this.push(buffer.subarray(position, messageEnd));
+          if (message !== undefined) changed.push(message);
+          passed = messageEnd;
+        }
+        position = messageEnd;
       }
-      position = messageEnd;
-    }
+    });
     if (changed.length > 0) {
       const bytes = Buffer.concat(changed);
       if (bytes.length > 0) out.pass(bytes, 0, bytes.length);

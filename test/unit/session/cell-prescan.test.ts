@@ -42,9 +42,9 @@ const FINDINGS = [
 ];
 /** Signs out of which near misses and real findings are made. */
 const SIGNS = [
-  ...'0123456789',
-  ...' -.:+@\\"{}(),;|/',
-  ...'aeyJAKISBNDEGZ',
+  ...Array.from('0123456789'),
+  ...Array.from(' -.:+@\\"{}(),;|/'),
+  ...Array.from('aeyJAKISBNDEGZ'),
   '\t',
   '\n',
   '\u00e4',
@@ -76,7 +76,7 @@ describe('the prescan', () => {
         const start = Buffer.byteLength(before);
         expect(check?.(bytes, start, start + Buffer.byteLength(text))).toBe(true);
       }),
-      { numRuns: 3_000 },
+      { numRuns: 1_000 },
     );
   });
 
@@ -102,7 +102,7 @@ describe('the prescan', () => {
         if (bytes.length === 0 || check?.(bytes, 0, bytes.length) === true) return;
         expect(redactCell(bytes, typeOid, format === 1)).toBe(bytes);
       }),
-      { numRuns: 2_000 },
+      { numRuns: 1_000 },
     );
   });
 
