@@ -15,6 +15,8 @@ const ALL = [...STRIDED, 'Iban', 'PhoneNumber', 'IpAddress'];
 const JWT = `${Buffer.from('{"alg":"RS256"}').toString('base64url')}.${Buffer.from('{"sub":"a"}').toString('base64url')}.c2ln`;
 const FINDINGS = [
   'jane@example.com',
+  'a@b.co',
+  '4222222222222',
   '4111 1111 1111 1111',
   '4111111111111111',
   '630400000000',
