@@ -5,7 +5,7 @@ import { parquetWriteFile } from 'hyparquet-writer';
 import { UsageError } from './arguments.ts';
 import { COLUMNS, type Row, rowOf } from './parquet-columns.ts';
 import { linesOf, openSource, Progress, type StoreArguments } from './record-source.ts';
-import { SeenNumbers } from './seen-numbers.ts';
+import { SeenNumbers } from '#audit/seen-numbers.ts';
 
 export interface ExportArguments extends StoreArguments {
   readonly parquet: string;

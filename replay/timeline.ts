@@ -1,4 +1,5 @@
 /** Records of one session, and its recorded results, → what happened, in order. Pure. */
+import { SeenNumbers } from '#audit/seen-numbers.ts';
 
 export interface ReplayResult {
   readonly columns: readonly string[];
@@ -100,10 +101,11 @@ export function sessionOf(record: unknown): string {
 /** Collects sessions from any records, in any order, each record counted once. */
 export class SessionList {
   readonly #sessions = new Map<string, { -readonly [Key in keyof SessionSummary]: SessionSummary[Key] }>();
+  readonly #seen = new Map<string, SeenNumbers>();
 
   add(record: unknown): void {
     const session = sessionOf(record);
-    if (session === '') return;
+    if (session === '' || !this.#isFirst(record)) return;
     const timeMs = number(record, 'time');
     let known = this.#sessions.get(session);
     if (known === undefined) {
@@ -116,6 +118,13 @@ export class SessionList {
     if (text(record, 'unmapped', 'phase') !== 'decision') return;
     known.statements += 1;
     if (text(record, 'disposition') === 'Denied') known.denied += 1;
+  }
+
+  #isFirst(record: unknown): boolean {
+    const chain = text(record, 'unmapped', 'chain', 'id');
+    const seen = this.#seen.get(chain) ?? new SeenNumbers();
+    this.#seen.set(chain, seen);
+    return seen.add(number(record, 'unmapped', 'chain', 'seq'));
   }
 
   /** By their start. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { SeenNumbers } from '#cli/seen-numbers.ts';
+import { SeenNumbers } from '#audit/seen-numbers.ts';
 import { runReplay } from '#cli/replay.ts';
 import { escapeHtml, printPage } from '#replay/page.ts';
 import { printable } from '#replay/printable.ts';
@@ -125,7 +125,7 @@ describe('a session as a page', () => {
 
 test('sessions are listed once, by their start, with what they did', () => {
   const list = new SessionList();
-  for (const line of lines) list.add(JSON.parse(line.toString()));
+  for (const line of [...lines, ...lines]) list.add(JSON.parse(line.toString()));
   expect(list.sessions.map(({ session: uid, statements, denied }) => [uid, statements, denied])).toEqual([
     [ID, 2, 1],
     ['another', 1, 0],
