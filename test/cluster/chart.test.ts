@@ -248,9 +248,9 @@ const covers =
   ({ resources }: Rule): boolean =>
     resources.includes(resource) || resources.includes('*');
 
-/** The metrics that operator and sidecar make, read from where they are made. */
+/** The metrics that operator, sidecar and collector make, read from where they are made. */
 function metricNames(): ReadonlySet<string> {
-  const sources = ['operator/metrics.ts', 'proxy/metrics.ts'].map((path) =>
+  const sources = ['operator/metrics.ts', 'proxy/metrics.ts', 'collector/metrics.ts'].map((path) =>
     readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8'),
   );
   return new Set(
