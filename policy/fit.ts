@@ -37,13 +37,17 @@ export interface OpenTable {
   readonly columns: readonly { readonly name: string; readonly attnum: number }[];
 }
 
+/** Columns times sets: some two seconds. */
+const MAX_WORK = 1_000_000;
+
 /** The fit of each policy, by its qualified name. `policies`: all of one connection, without `policyProblems`. */
 export function judgeFit(
   policies: readonly DatabaseAccessPolicy[],
   catalog: CatalogSnapshot,
 ): ReadonlyMap<string, PolicyFit> {
   const governed = governedRelations(policies, catalog);
-  const sets = matchingSets(policies);
+  const columns = catalog.relations.reduce((sum, relation) => sum + relation.columns.length, 0);
+  const sets = matchingSets(policies, Math.min(Math.max(Math.floor(MAX_WORK / (columns + 1)), 8), 200));
   const together = sets.sets.flatMap(({ policies: set, identity }) => viewsOf(set, identity, governed, catalog) ?? []);
   return new Map(
     policies.map((policy) => [qualifiedName(policy), fitOf(policy, together, sets, governed, catalog)] as const),

@@ -22,11 +22,11 @@ const MAX_SETS = 200;
  * The sets for whoever is no more than one subject says, for whoever is two of them at once, and for whoever is as many as go together.
  * Three that meet without any of these showing it are left to the sidecar, which refuses what it must.
  */
-export function matchingSets(policies: readonly DatabaseAccessPolicy[]): MatchingSets {
+export function matchingSets(policies: readonly DatabaseAccessPolicy[], maxSets = MAX_SETS): MatchingSets {
   const subjects = distinctSubjects(policies);
   const found = new Map<string, MatchingSet>();
   const add = (identity: Identity | undefined): void => {
-    if (identity === undefined || found.size >= MAX_SETS) return;
+    if (identity === undefined || found.size >= maxSets) return;
     const matching = matchingPolicies(policies, identity);
     const key = matching.map((policy) => policies.indexOf(policy)).join();
     if (matching.length > 0 && !found.has(key)) found.set(key, { policies: matching, identity });
@@ -39,7 +39,7 @@ export function matchingSets(policies: readonly DatabaseAccessPolicy[]): Matchin
       for (const other of subjects.slice(index + 1)) if (goTogether([one], other)) add(identityOf([one, other]));
     }
   }
-  return { sets: [...found.values()], isComplete: isPaired && found.size < MAX_SETS };
+  return { sets: [...found.values()], isComplete: isPaired && found.size < maxSets };
 }
 
 function distinctSubjects(policies: readonly DatabaseAccessPolicy[]): readonly SubjectSpec[] {
