@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [-- --only pgbench,bulk,redaction,decide,memory,start,loop,collector]`: measures, prints, and (a full run only) writes
+ * `npm run bench [-- --quick] [-- --only pgbench,bulk,redaction,decide,memory,start,loop,collector,verify]`: measures, prints, and (a full run only) writes
  * figures.json beside this file and the table in README.md.
  */
 import { execFile } from 'node:child_process';
@@ -29,6 +29,7 @@ import {
   VIEW_DATABASE,
 } from './servers.ts';
 import { type Figure, figureTable, meetsGoal } from './statistics.ts';
+import { measureVerify } from './verify.ts';
 
 const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } } });
 const quick = values.quick;
@@ -109,6 +110,7 @@ await section('collector', async () => {
     notRun.push('collector: there is no S3 server here (npm run test:s3 says how to get one)');
   return measured ?? [];
 });
+await section('verify', () => measureVerify(quick));
 const server = await startDatabase(wideRows);
 try {
   await section('decide', () => decideFigures(server));
