@@ -75,7 +75,13 @@ beforeAll(async () => {
     {
       ...{ namespace: system, podName: 'operator-0', service: 'postern-operator', image: TEMPLATE.image },
       ...{ imagePullPolicy: 'IfNotPresent', connectionNamespaces: data, operatorUrl: TEMPLATE.operatorUrl },
-      ...{ collectorUrl: '', collectorService: '', certificates: 'self', certificateDirectory: '', sidecarLogLevel: 'info' },
+      ...{
+        collectorUrl: '',
+        collectorService: '',
+        certificates: 'self',
+        certificateDirectory: '',
+        sidecarLogLevel: 'info',
+      },
       ...{ sidecarResources: JSON.stringify(TEMPLATE.resources), spoolSizeLimit: '256Mi', rotationOverlap: '60' },
       ...{ webhookListen: ':0', credentialsListen: ':0', admin: ':0' },
     },
