@@ -130,6 +130,7 @@ afterAll(async () => {
 });
 
 const API = 'postern.dev/v1alpha1';
+const keySetVersion = (): number => trust.current()?.keySet.version ?? 0;
 const applied = async (object: KubernetesObject): Promise<KubernetesObject> =>
   await client.apply(object, { fieldManager: 'test', force: true });
 
@@ -239,7 +240,7 @@ describe('from manifests to bundles', () => {
     await becomes('DatabaseAccessPolicy', 'support', 'Ready', 'False InvalidPolicy');
     const after = await bundle();
     expect(after?.manifests.policies).toEqual(before?.manifests.policies);
-    await applied(policy({ mask: [{ columns: ['email'], with: { method: 'SetNull' } }], rowFilter: null }));
+    await applied(policy({ mask: [{ columns: ['email'], with: { method: 'SetNull' } }] }));
     const mended = await bundleAfter(before?.generation ?? 0);
     expect(maskOf(mended)).toEqual([{ columns: ['email'], with: { method: 'SetNull' } }]);
     await becomes('DatabaseAccessPolicy', 'support', 'Ready', 'True Published');
@@ -326,14 +327,18 @@ describe('pods', () => {
   }
 
   const report = (appliedGeneration: number, more: object = {}) => ({
-    connections: [{ connection: `${data}/shop`, appliedGeneration, keySetVersion: 1, state: 'Enforcing', ...more }],
+    connections: [
+      { connection: `${data}/shop`, appliedGeneration, keySetVersion: keySetVersion(), state: 'Enforcing', ...more },
+    ],
   });
 
   test('the pod is told of the generation by its annotation', async () => {
     const { generation = 0 } = (await bundle()) ?? {};
     await until(async () => {
       const pod = await client.get({ apiVersion: 'v1', kind: 'Pod', namespace: agents, name: 'agent' });
-      return pod.metadata.annotations?.[BUNDLE_GENERATION_ANNOTATION] === `${data}/shop=${generation}.1`;
+      return (
+        pod.metadata.annotations?.[BUNDLE_GENERATION_ANNOTATION] === `${data}/shop=${generation}.${keySetVersion()}`
+      );
     }, 'the annotation');
   });
 
@@ -348,7 +353,7 @@ describe('pods', () => {
           status: 'Granted',
           generation,
           minimumGeneration: generation,
-          keySetVersion: 1,
+          keySetVersion: keySetVersion(),
         },
         credentials: { username: 'agent', password: 'hunter2' },
         maskKey: expect.stringMatching(/^[A-Za-z0-9+/]{43}=$/),
