@@ -153,5 +153,5 @@ describe('the cache by shape', () => {
       { numRuns: 3000 },
     );
     expect(hits).toBeGreaterThan(300);
-  });
+  }, 120_000);
 });
