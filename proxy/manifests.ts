@@ -55,10 +55,15 @@ interface ManifestFile {
   readonly text: string;
 }
 
+/** Whether a file of this name in a folder of manifests is one of them. */
+export function isManifestName(name: string): boolean {
+  return /^[^.].*\.(?:ya?ml|json)$/.test(name);
+}
+
 async function readFiles(path: string): Promise<readonly ManifestFile[]> {
   const found = await stat(path);
   if (!found.isDirectory()) return [{ name: basename(path), text: await readFile(path, 'utf8') }];
-  const names = (await readdir(path)).filter((name) => /^[^.].*\.(?:ya?ml|json)$/.test(name)).sort();
+  const names = (await readdir(path)).filter(isManifestName).sort();
   const texts = await Promise.all(names.map((name) => readFile(join(path, name), 'utf8')));
   return names.map((name, index) => ({ name, text: texts[index] ?? '' }));
 }

@@ -1,9 +1,11 @@
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ManifestsRead, readManifests } from '#proxy/manifests.ts';
-import { watchManifests } from '#proxy/watch-manifests.ts';
+import { concernsManifests, watchManifests } from '#proxy/watch-manifests.ts';
 import { assembleWorld } from '#proxy/world.ts';
 
 const connection = `
@@ -172,6 +174,78 @@ describe('watching', () => {
       expect(seen[2]).toMatchObject({ kind: 'loaded', fingerprint: first.fingerprint });
     } finally {
       watch.close();
+    }
+  });
+
+  test('a file beside them that is written all the time neither causes a look nor puts one off', async () => {
+    const first = await read({ 'a.yaml': connection, 'b.yaml': secret });
+    const seen: ManifestsRead[] = [];
+    const watch = watchManifests(folder, first.fingerprint, async (next) => void seen.push(next));
+    const busy = setInterval(() => appendFileSync(join(folder, 'audit.ndjson'), '{}\n'), 5);
+    try {
+      await sleep(300);
+      expect(seen).toEqual([]);
+      await writeFile(join(folder, 'c.yaml'), policy);
+      // Sooner than the files are polled.
+      await expect.poll(() => seen.length, { timeout: 1500, interval: 20 }).toBe(1);
+      expect(seen[0]).toMatchObject({ kind: 'loaded' });
+    } finally {
+      clearInterval(busy);
+      watch.close();
+    }
+  });
+
+  test.each([
+    ['policy.yaml', true],
+    ['policy.yml', true],
+    ['policy.json', true],
+    ['..data', true],
+    [null, true],
+    ['audit.ndjson', false],
+    ['audit.jsonl', false],
+    ['.policy.yaml.swp', false],
+    ['policy.yaml~', false],
+    ['..2026_11_23', false],
+  ])('an event of %j in the folder concerns manifests: %j', (name, expected) => {
+    expect(concernsManifests(name)).toBe(expected);
+  });
+
+  test('the link of a volume that is swapped, and a folder behind a link that is moved', async () => {
+    for (const [place, swapped] of [
+      ['volume', '..data'],
+      ['folder', 'link'],
+    ] as const) {
+      const root = join(folder, place);
+      for (const [version, text] of [
+        ['1', connection],
+        ['2', connection + '---' + secret],
+        ['3', 'x: ['],
+      ] as const) {
+        await mkdir(join(root, version), { recursive: true });
+        await writeFile(join(root, version, 'a.yaml'), text);
+      }
+      await symlink('1', join(root, swapped));
+      await symlink(join(swapped, 'a.yaml'), join(root, 'a.yaml'));
+      const path = place === 'volume' ? root : join(root, 'link');
+      const seen: ManifestsRead[] = [];
+      const watch = watchManifests(path, (await readManifests(path)).fingerprint, async (next) => void seen.push(next));
+      try {
+        for (const [count, version] of [
+          [1, '2'],
+          [2, '3'],
+          [3, '1'],
+        ] as const) {
+          await symlink(version, join(root, 'next'));
+          await rename(join(root, 'next'), join(root, swapped));
+          await expect.poll(() => seen.length, { timeout: 1500, interval: 20 }).toBe(count);
+        }
+        expect(seen.map(({ kind }) => kind)).toEqual(['loaded', 'invalid', 'loaded']);
+        // The folder that the link leads to now is the one that is watched.
+        await writeFile(join(root, swapped, 'a.yaml'), connection + '---' + policy);
+        await expect.poll(() => seen.length, { timeout: place === 'volume' ? 4000 : 1500, interval: 20 }).toBe(4);
+      } finally {
+        watch.close();
+      }
     }
   });
 });
