@@ -8,6 +8,7 @@ import { listField, stringField, treeField, unwrap } from './tree-access.ts';
 import { commandTag } from './command-tags.ts';
 import { blankComments } from './source-text.ts';
 import { resolveTypeName } from './type-cast.ts';
+import { refuseSentinelArguments } from './write-columns.ts';
 
 const PREPARABLE: ReadonlySet<string> = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt']);
 
@@ -43,6 +44,7 @@ export function executePrepared(content: Tree, context: Context): void {
       advice: 'the policy has changed since it was prepared; DEALLOCATE it and PREPARE it again',
     });
   }
+  refuseSentinelArguments(statement.sentinels ?? [], listField(content, 'params'), context);
   for (const relation of statement.facts.relations) context.facts.relations.add(relation);
   for (const column of statement.facts.columns) context.facts.columns.add(column);
   for (const called of statement.facts.functions) context.facts.functions.add(called);

@@ -80,7 +80,12 @@ export function jsonValue(node: Tree, scope: Scope, context: Context): Expressio
 /** Marks a literal whose value decided something: a text with another value there needs its own answer. */
 export function markSensitive(context: Context, node: Tree | undefined): void {
   const location = numberField(asNode(node, 'A_Const') ?? {}, 'location');
-  if (location !== undefined) context.sensitiveLiterals.add(context.source.at(location));
+  if (location === undefined) return;
+  const { text } = context.source;
+  let start = context.source.at(location);
+  // A negative number is one node that begins at its sign, and the literal that a shape cuts out begins behind it.
+  while (/[-\s]/.test(text[start] ?? '')) start++;
+  context.sensitiveLiterals.add(start);
 }
 
 /** Marks every literal of a token range. */

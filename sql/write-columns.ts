@@ -4,6 +4,7 @@
  */
 import { markSensitive } from './walk.ts';
 import type { Access } from './access.ts';
+import type { SentinelParameter } from './analysis.ts';
 import type { CatalogConstraint, CatalogRelation, CatalogSnapshot, Oid } from './catalog.ts';
 import { displayName } from './identifiers.ts';
 import type { Tree } from './parser.ts';
@@ -282,4 +283,20 @@ export function refuseSentinel(target: WriteTarget, column: string, value: Tree 
   const cast = asNode(value, 'TypeCast');
   markSensitive(context, cast === undefined ? value : treeField(cast, 'arg'));
   if (written === REDACTED || written === literal) notWritable(target, column, SENTINEL_ADVICE, undefined);
+}
+
+/** The same for the arguments of EXECUTE, by what the prepared statement writes its parameters to. */
+export function refuseSentinelArguments(
+  sentinels: readonly SentinelParameter[],
+  argumentList: readonly Tree[],
+  context: Context,
+): void {
+  for (const { parameter, texts, column } of sentinels) {
+    const value = argumentList[parameter - 1];
+    const outer = parameterNumber(value);
+    if (outer !== undefined) context.sentinels.push({ parameter: outer, texts, column });
+    const written = constantValue(value);
+    if (written !== undefined && texts.includes(written))
+      refuse('column_not_writable', { subject: column, advice: SENTINEL_ADVICE });
+  }
 }

@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CorpusGate, startCorpusGate } from '#test/corpus/gate.ts';
 import { type PostgresServer, startPostgres } from '#test/postgres.ts';
 
-const SCHEMA = `CREATE ROLE bot LOGIN; CREATE TABLE people (id int PRIMARY KEY, name text, email text, city varchar(20));
-INSERT INTO people VALUES (1, 'Ada', 'ada@example.com', 'Ulm'); GRANT ALL ON people TO bot`;
+const SCHEMA = `CREATE ROLE bot LOGIN; CREATE TABLE people (id int PRIMARY KEY, name text, email text, city varchar(20), points int);
+INSERT INTO people VALUES (1, 'Ada', 'ada@example.com', 'Ulm', 7); GRANT ALL ON people TO bot`;
 const POLICY = `
   tables:
     - name: public.people
@@ -13,6 +13,7 @@ const POLICY = `
       mask:
         - { columns: [email], with: { method: Redact } }
         - { columns: [city], with: { method: Constant, value: somewhere } }
+        - { columns: [points], with: { method: Constant, value: "-5" } }
 `;
 
 let server: PostgresServer;
@@ -68,7 +69,7 @@ describe('a parameter that writes back what a mask shows', () => {
     const before = gate.events.length;
     await expect(agent.query(text, [...values])).rejects.toMatchObject({ code: '42501', message: MESSAGE(column) });
     const { rows } = await admin.query('SELECT * FROM people');
-    expect(rows).toEqual([{ id: 1, name: 'Ada', email: 'ada@example.com', city: 'Ulm' }]);
+    expect(rows).toEqual([{ id: 1, name: 'Ada', email: 'ada@example.com', city: 'Ulm', points: 7 }]);
     const denied = gate.events.slice(before).filter((event) => JSON.stringify(event).includes('column_not_writable'));
     expect(denied).toHaveLength(1);
     expect((await agent.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
@@ -95,4 +96,45 @@ describe('a parameter that writes back what a mask shows', () => {
     expect((await agent.query('SELECT id FROM people WHERE email = $1', ['[redacted]'])).rows).toEqual([{ id: 1 }]);
     expect((await agent.query('UPDATE people SET name = $1', ['[redacted]'])).rowCount).toBe(1);
   });
+});
+
+/** PREPARE, EXECUTE's argument list, and the column that it would write to. */
+const EXECUTED: readonly (readonly [title: string, prepared: string, argumentList: string, column: string])[] = [
+  ['UPDATE', 'UPDATE people SET email = $1 WHERE id = 1', "'[redacted]'", 'email'],
+  ['a declared type', 'p(text) AS UPDATE people SET email = $1 WHERE id = 1', "E'[redacted\\x5d'", 'email'],
+  ['a cast there', 'UPDATE people SET email = $1::text WHERE id = 1', "'[redacted]'::text", 'email'],
+  ['among others', 'UPDATE people SET name = $2, email = $1 WHERE id = $3', "'[redacted]', 'Ann', 1", 'email'],
+  ['the constant of a mask', 'UPDATE people SET city = $1 WHERE id = 1', "'somewhere'", 'city'],
+  ['a constant that is a number', 'UPDATE people SET points = $1 WHERE id = 1', '-5', 'points'],
+  ['INSERT', 'INSERT INTO people (id, email) VALUES ($1, $2)', '2, $$[redacted]$$', 'email'],
+];
+
+describe('an argument of EXECUTE that writes back what a mask shows', () => {
+  test.each(EXECUTED)('%s is refused, and nothing is written', async (_, prepared, argumentList, column) => {
+    await agent.query(`PREPARE ${prepared.startsWith('p(') ? prepared : `p AS ${prepared}`}`);
+    const execute = agent.query(`EXECUTE p(${argumentList})`);
+    await expect(execute).rejects.toMatchObject({ code: '42501', message: MESSAGE(column) });
+    const explain = agent.query(`EXPLAIN ANALYZE EXECUTE p(${argumentList})`);
+    await expect(explain).rejects.toMatchObject({ code: '42501', message: MESSAGE(column) });
+    const { rows } = await admin.query('SELECT * FROM people');
+    expect(rows).toEqual([{ id: 1, name: expect.any(String), email: 'ada@example.com', city: 'Ulm', points: 7 }]);
+    await agent.query('DEALLOCATE p');
+  });
+
+  test('another argument passes, before and after one that is refused', async () => {
+    await agent.query('PREPARE p AS UPDATE people SET email = $1, name = $2 WHERE id = 1');
+    expect((await agent.query("EXECUTE p('new@example.com', '[redacted]')")).rowCount).toBe(1);
+    await expect(agent.query("EXECUTE p('[redacted]', 'Ann')")).rejects.toMatchObject({ code: '42501' });
+    expect((await agent.query("EXECUTE p('ada@example.com', 'Ada')")).rowCount).toBe(1);
+    await agent.query('DEALLOCATE p');
+  });
+});
+
+test('a negative literal that writes back what a mask shows is refused, also after another of the same shape', async () => {
+  expect((await agent.query('UPDATE people SET points = -7 WHERE id = 1')).rowCount).toBe(1);
+  await expect(agent.query('UPDATE people SET points = -5 WHERE id = 1')).rejects.toMatchObject({
+    code: '42501',
+    message: MESSAGE('points'),
+  });
+  expect((await admin.query('SELECT points FROM people')).rows).toEqual([{ points: -7 }]);
 });
