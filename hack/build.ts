@@ -1,5 +1,5 @@
 /** Builds dist/postern.js: one ESM file that runs with nothing but Node, plus PostgreSQL's grammar as libpg-query.wasm beside it. */
-import { copyFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire, isBuiltin } from 'node:module';
 import { dirname, join } from 'node:path';
 import { build, type Plugin } from 'esbuild';
@@ -12,12 +12,13 @@ if (typeof manifest !== 'object' || manifest === null || !('version' in manifest
 
 /**
  * `import` of node:http reads every export of it, and by `WebSocket` loads all of undici: tens of milliseconds at each start. That of
- * node:crypto loads Web Crypto: a megabyte. Taken as a plain object only what is used is loaded.
+ * node:crypto loads Web Crypto: a megabyte; that of node:process makes the list of all flags. Taken as a plain object only what is used is
+ * loaded.
  */
 const lazyBuiltins: Plugin = {
   name: 'lazy-builtins',
   setup: (builder) => {
-    builder.onResolve({ filter: /^node:(?:https?|crypto)$/ }, (found) =>
+    builder.onResolve({ filter: /^node:(?:https?|crypto|process)$/ }, (found) =>
       found.kind === 'import-statement' ? { path: found.path, namespace: 'builtin' } : undefined,
     );
     builder.onLoad({ filter: /.*/, namespace: 'builtin' }, (found) => ({
@@ -79,6 +80,8 @@ if (outside.length > 0) throw new Error(`dist/ would need ${[...new Set(outside)
 // Emscripten's loader looks for the WASM beside the file that holds it: all chunks lie in dist/ itself.
 const wasm = join(dirname(createRequire(import.meta.url).resolve('libpg-query')), 'libpg-query.wasm');
 await copyFile(wasm, join(out, 'libpg-query.wasm'));
+// Without it Node reads each file twice to find out what it is, wherever dist/ is copied to.
+await writeFile(join(out, 'package.json'), '{ "type": "module" }\n');
 for (const [path, output] of Object.entries(result.metafile.outputs)) {
   if (path.endsWith('.js')) console.log(`${path}  ${(output.bytes / 1024).toFixed(0)} kB`);
 }

@@ -1,10 +1,11 @@
 import { Worker } from 'node:worker_threads';
 import type { CatalogData } from '#sql/catalog.ts';
 import type { TextDecision } from '#policy/decision.ts';
-import { decideText } from '#policy/decide.ts';
 import type { DecisionInput, EffectivePolicy } from '#policy/effective-policy.ts';
 import { judgeAnalysis, refuseText } from '#policy/judge-analysis.ts';
 import type { WorkerAnswer, WorkerRequest } from './decision-worker.ts';
+
+type DecideText = typeof import('#policy/decide.ts').decideText;
 
 /** Texts from here on may take longer than the event loop can wait (measured: a 289 kB IN list parses for 258 ms). */
 const LARGE_TEXT_LENGTH = 8 * 1024;
@@ -35,9 +36,16 @@ export class ThreadedDecider implements Decider {
   #requestId = 0;
   #current: Waiting | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #decideText: DecideText | undefined;
+  /** The analysis is a third of the program: the first connection need not wait for it. */
+  readonly #loading = new Promise<DecideText>((resolve, reject) => {
+    setImmediate(() => this.#load().then(resolve, reject));
+  });
 
   decide(input: DecisionInput): TextDecision | Promise<TextDecision> {
-    if (input.text.length < LARGE_TEXT_LENGTH) return decideText(input);
+    if (input.text.length < LARGE_TEXT_LENGTH) {
+      return this.#decideText?.(input) ?? this.#loading.then((decideText) => decideText(input));
+    }
     return new Promise((resolve) => {
       this.#queue.push({ input, resolve });
       this.#next();
@@ -47,6 +55,12 @@ export class ThreadedDecider implements Decider {
   close(): void {
     clearTimeout(this.#timer);
     this.#stop();
+  }
+
+  async #load(): Promise<DecideText> {
+    const { decideText } = await import('#policy/decide.ts');
+    this.#decideText = decideText;
+    return decideText;
   }
 
   #next(): void {

@@ -1,6 +1,6 @@
 /**
- * The process's log: pino, JSON lines on stderr. Nothing that is logged holds SQL text, a value, a password or a token. pino loads in the
- * background, so that the first connection need not wait for it; lines until then are kept.
+ * The process's log: pino, JSON lines on stderr. Nothing that is logged holds SQL text, a value, a password or a token. pino is
+ * loaded for the first line, which a start without problems writes when it accepts connections; lines until then are kept.
  */
 import type { Logger } from 'pino';
 
@@ -23,19 +23,19 @@ type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** Opens the log on stderr. Lines below POSTERN_LOG_LEVEL, as the chart and the injector set it, are left out; default info. */
 export function openLog(): Log {
-  const level = LOG_LEVELS.find((known) => known === process.env['POSTERN_LOG_LEVEL']) ?? 'info';
+  const leastLevel = LOG_LEVELS.find((known) => known === process.env['POSTERN_LOG_LEVEL']) ?? 'info';
   const waiting: { readonly level: Level; readonly fields: object; readonly message: string }[] = [];
   let logger: Logger | undefined;
   const write = (level: Level, fields: object, message: string): void => {
-    if (logger === undefined) waiting.push({ level, fields: { ...fields, time: new Date().toISOString() }, message });
-    else logger[level]({ ...fields, time: new Date().toISOString() }, message);
+    const timed = { ...fields, time: new Date().toISOString() };
+    if (logger !== undefined) logger[level](timed, message);
+    else if (waiting.push({ level, fields: timed, message }) === 1) void open();
   };
-  setImmediate(() => {
-    void openPino(level).then((opened) => {
-      logger = opened;
-      for (const { level, fields, message } of waiting.splice(0)) opened[level](fields, message);
-    });
-  });
+  const open = async (): Promise<void> => {
+    const opened = await openPino(leastLevel);
+    logger = opened;
+    for (const { level, fields, message } of waiting.splice(0)) opened[level](fields, message);
+  };
   return {
     info: (fields, message) => write('info', fields, message),
     warn: (fields, message) => write('warn', fields, message),
