@@ -1,9 +1,9 @@
 /** COPY: out of the identity's view, in to columns it may set; never files and programs of the server. */
 import { walkExpression } from './walk.ts';
 import { processQuery, withNestedFacts } from './query-info.ts';
-import { nameRange, textRange } from './extents.ts';
+import { clauseRange, nameRange, textRange } from './extents.ts';
 import { quoteIdentifier, quoteQualified } from './identifiers.ts';
-import { parseSql, type Tree } from './parser.ts';
+import { parseExpression, parseSql, type Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import { noteRead, refuseRelation, resolveRelation } from './relation-reference.ts';
 import { printExpression, type RelationView, type ViewColumn } from './relation-view.ts';
@@ -22,8 +22,9 @@ import {
   treeField,
   unwrap,
 } from './tree-access.ts';
-import { foreignKeyChecks } from './write-check.ts';
-import { columnRules, requireColumn, requireSettable } from './write-columns.ts';
+import { wrapNode } from './wrap-node.ts';
+import { foreignKeyChecks, raisingCondition } from './write-check.ts';
+import { columnRules, relationTree, requireColumn, requireSettable } from './write-columns.ts';
 import { newRowItem, resolveTarget, targetName, type GrantedTarget, type WriteTarget } from './write-target.ts';
 
 const OPTIONS: ReadonlySet<string> = new Set([
@@ -42,6 +43,9 @@ const OPTIONS: ReadonlySet<string> = new Set([
   'reject_limit',
   'log_verbosity',
 ]);
+
+const WHERE_WORD: ReadonlySet<string> = new Set(['WHERE']);
+const NO_WORDS: ReadonlySet<string> = new Set();
 
 const UTF8: ReadonlySet<string> = new Set(['utf8', 'utf-8', 'unicode']);
 
@@ -197,16 +201,43 @@ function copyIn(content: Tree, rangeVar: Tree, named: readonly string[], context
   if (target.kind === 'granted') judgeCopied(content, target, attributes, context);
   for (const name of named) requireColumn(target, name, undefined);
   walkCopyWhere(content, target, context);
+  if (target.kind === 'granted') requireFilter(content, target, context);
 }
 
-function judgeCopied(content: Tree, target: GrantedTarget, attributes: readonly string[], context: Context): void {
-  if (target.filter !== undefined) {
+/**
+ * WHERE tests each row with its defaults, so that a condition which raises there is as good as WITH CHECK, as long as nothing changes the row
+ * behind it: a trigger, or a generated column that the filter reads.
+ */
+function requireFilter(content: Tree, target: GrantedTarget, context: Context): void {
+  const { rowFilter } = target.view;
+  if (rowFilter === undefined) return;
+  const generated = target.relation.columns.filter((column) => column.generated !== '').map((column) => column.name);
+  const isChangedLater =
+    relationTree(target.relation, context).some(({ hasTriggers }) => hasTriggers) ||
+    rowFilter.columns.some((name) => generated.includes(name));
+  if (isChangedLater) {
     refuse('not_supported', {
-      subject: `COPY FROM on ${targetName(target)}, which has a row filter,`,
-      advice: 'use INSERT',
+      subject: `COPY FROM on ${targetName(target)}, which has a row filter and a trigger or a generated column in it,`,
+      advice: 'use INSERT ... VALUES with several rows',
       location: locationOf(target.rangeVar),
     });
   }
+  const sql = raisingCondition(target, printExpression(rowFilter.expression, quoteIdentifier), context);
+  const where = treeField(content, 'whereClause');
+  if (where !== undefined) {
+    const range = textRange(context.source, clauseRange(context.source, where, WHERE_WORD, NO_WORDS));
+    const print = (inner: string): string => `CASE WHEN (${inner}) THEN ${sql} ELSE false END`;
+    context.deferred.push(() => wrapNode(where, range, print, context));
+    return;
+  }
+  const end = context.source.tokens[context.source.tokenFrom(context.statementEnd) - 1]?.end ?? context.statementEnd;
+  context.deferred.push(() => {
+    surroundText(context, { start: end, end }, '', ` WHERE ${sql}`);
+    content['whereClause'] = parseExpression(sql);
+  });
+}
+
+function judgeCopied(content: Tree, target: GrantedTarget, attributes: readonly string[], context: Context): void {
   const names =
     attributes.length > 0 ? attributes : copiedColumns(target.relation, target.view, []).map((column) => column.name);
   const rules = columnRules(target, context);
@@ -215,7 +246,7 @@ function judgeCopied(content: Tree, target: GrantedTarget, attributes: readonly 
   if (foreignKey !== undefined) {
     refuse('not_supported', {
       subject: `COPY FROM on ${targetName(target)}, whose foreign key ${foreignKey.rule.name} refers to a table with a row filter,`,
-      advice: 'use INSERT',
+      advice: 'use INSERT ... VALUES with several rows',
       location: locationOf(target.rangeVar),
     });
   }

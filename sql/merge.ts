@@ -17,7 +17,7 @@ import { wrapNode } from './wrap-node.ts';
 import {
   foreignKeyChecks,
   noteInsert,
-  raisingText,
+  raisingCondition,
   rowCheck,
   type ForeignKeyCheck,
   type RowCheck,
@@ -180,9 +180,7 @@ function filterOverConstants(target: GrantedTarget, insertion: Insertion, contex
 /** The branch raises where it would insert a row outside of the filter. */
 function requireFilter(target: GrantedTarget, insertion: Insertion, filter: string, context: Context): void {
   const { clause, place } = insertion;
-  const message = `new row violates the row filter for ${targetName(target)}`;
-  const raised = raisingText(context, '42501', 'row_filter_violated', message);
-  const sql = `pg_catalog.int4eq(CAST(CASE WHEN (${filter}) IS NOT TRUE THEN ${raised} ELSE '1' END AS pg_catalog.int4), 1)`;
+  const sql = raisingCondition(target, filter, context);
   const condition = treeField(clause, 'condition');
   if (condition === undefined || place.condition === undefined) return addCondition(clause, place, sql, context);
   const range = textRange(context.source, place.condition);

@@ -70,6 +70,13 @@ export function raisingText(context: Context, sqlstate: string, slug: string, me
   return `pg_catalog.concat(${quoteLiteral(token)})`;
 }
 
+/** SQL of a condition that is true for a new row inside of the filter, given as SQL over that row, and raises for any other. */
+export function raisingCondition(target: GrantedTarget, filter: string, context: Context): string {
+  const message = `new row violates the row filter for ${targetName(target)}`;
+  const raised = raisingText(context, '42501', 'row_filter_violated', message);
+  return `pg_catalog.int4eq(CAST(CASE WHEN (${filter}) IS NOT TRUE THEN ${raised} ELSE '1' END AS pg_catalog.int4), 1)`;
+}
+
 function isWholeStatement(context: Context): boolean {
   const { views } = context.input.access;
   return [...context.readRelationOids, ...context.writtenRelationOids].every((oid) => views.get(oid)?.isWhole === true);

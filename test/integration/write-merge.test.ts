@@ -146,8 +146,8 @@ const MERGES: readonly WriteCase[] = [
 
 const COPIES: readonly WriteCase[] = [
   {
-    name: 'COPY FROM on a filtered table is not supported',
-    sql: 'COPY customers FROM STDIN',
+    name: 'COPY FROM on a filtered table with a trigger is not supported',
+    sql: 'COPY watched FROM STDIN',
     expected: refused('not_supported'),
   },
   {
