@@ -148,6 +148,8 @@ export const POLICY_DOCUMENTATION: Readonly<Record<string, string>> = {
   'spec.redact.patterns[]': 'One pattern.',
   'spec.redact.patterns[].name': 'A name; [redacted:NAME] stands in the place of a match.',
   'spec.redact.patterns[].regex': 'A regular expression in the syntax of RE2.',
+  'spec.redact.maxRowBytes':
+    'How many bytes a row may have: one is held whole while it is looked into. A larger one ends its statement (54000). Default 1048576.',
   'spec.errors': 'What the agent is told when something is refused.',
   'spec.errors.detail':
     'Full: which policy refused it and what to do. Generic: the message below and the SQLSTATE, no more.',

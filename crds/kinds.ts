@@ -277,6 +277,7 @@ export const databaseAccessPolicySpec = object({
         }),
         [],
       ),
+      maxRowBytes: optional(integer(65_536, 1_073_741_823)),
     }),
   ),
   errors: withDefault(

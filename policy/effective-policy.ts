@@ -16,6 +16,8 @@ export interface Limits {
 export interface Redaction {
   readonly detectors: readonly string[];
   readonly patterns: readonly { readonly name: string; readonly regex: string }[];
+  /** Of a row, which is held whole while it is looked into. */
+  readonly maxRowBytes: number;
 }
 
 /** A guardrail with its CEL compiled; `evaluate` throws where CEL fails, and an error denies. */

@@ -157,7 +157,9 @@ function lowestLimits(policies: readonly DatabaseAccessPolicy[]): Limits {
   };
 }
 
-/** Redaction adds up: whatever one policy wants out of results goes. */
+const DEFAULT_MAX_ROW_BYTES = 1_048_576;
+
+/** Redaction adds up: whatever one policy wants out of results goes. The lowest limit holds. */
 function combinedRedaction(policies: readonly DatabaseAccessPolicy[]): Redaction | undefined {
   const wanted = policies.flatMap((policy) => policy.spec.redact ?? []);
   const detectors = [...new Set<string>(wanted.flatMap((redact) => redact.detectors))].toSorted();
@@ -165,7 +167,12 @@ function combinedRedaction(policies: readonly DatabaseAccessPolicy[]): Redaction
     wanted.flatMap((redact) => redact.patterns.map((pattern) => [`${pattern.name}\0${pattern.regex}`, pattern])),
   );
   if (detectors.length === 0 && patterns.size === 0) return undefined;
-  return { detectors, patterns: [...patterns].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, pattern]) => pattern) };
+  const maxRowBytes = Math.min(...wanted.map((redact) => redact.maxRowBytes ?? DEFAULT_MAX_ROW_BYTES));
+  return {
+    detectors,
+    maxRowBytes,
+    patterns: [...patterns].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, pattern]) => pattern),
+  };
 }
 
 /** One Generic policy makes all errors generic; of several messages the first policy's by name that has one. */

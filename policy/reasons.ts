@@ -7,6 +7,7 @@ export type GateSlug =
   | 'approval_required'
   | 'row_limit'
   | 'byte_limit'
+  | 'row_too_large'
   | 'rate_limit'
   | 'time_limit'
   | 'row_filter_violated'
@@ -117,6 +118,10 @@ export const REASONS: Readonly<Record<ReasonSlug, Reason>> = {
   ),
   row_limit: error('53400', 'result exceeds {limit} rows; add a LIMIT'),
   byte_limit: error('53400', 'result exceeds {limit} bytes; select fewer columns or add a LIMIT'),
+  row_too_large: error(
+    '54000',
+    'a row of the result has more than {limit} bytes, too many to look into; select fewer columns, or parts of long values with substr()',
+  ),
   rate_limit: error('53400', 'more than {limit} statements in a minute; wait before the next one'),
   time_limit: error('57014', 'statement ran longer than {limit} seconds; narrow it with a WHERE clause or a LIMIT'),
   policy_outdated: error('57P03', 'the gate is behind on its policies; try again in some seconds'),

@@ -44,7 +44,7 @@ export interface CellRules {
 }
 
 /** Throws where the policy names an unknown detector or a pattern that RE2 refuses. */
-export function createCellRules(redaction: Redaction): CellRules {
+export function createCellRules(redaction: Pick<Redaction, 'detectors' | 'patterns'>): CellRules {
   const detectors = detectorsOf(redaction.detectors);
   if (detectors === undefined) throw new Error('the policy names a detector that does not exist');
   const patterns = redaction.patterns.map(({ name, regex }) => ({ name, regex: RE2JS.compile(regex) }));

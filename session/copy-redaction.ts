@@ -27,7 +27,6 @@ export interface CopyRedactor {
   end(): Buffer;
 }
 
-const MAX_HELD_BYTES = 64 * 1024 * 1024;
 const EMPTY = Buffer.alloc(0);
 const LINE_FEED = 0x0a;
 const BACKSLASH = 0x5c;
@@ -47,7 +46,7 @@ export function createCopyRedactor(redaction: Redaction, copy: CopyFormat): Copy
   const take = (input: Buffer, isEnd: boolean): Buffer => {
     const { output, used } = rows.take(input, isEnd);
     held = used === input.length ? EMPTY : Buffer.from(input.subarray(used));
-    if (held.length > MAX_HELD_BYTES) throw new WireError('a row of COPY data is too long to be redacted');
+    if (held.length > redaction.maxRowBytes) throw new WireError('a row of COPY data is too long to be redacted');
     return output;
   };
   return {

@@ -25,7 +25,10 @@ export interface RedactedField {
 const ROW_HEADER_BYTES = 7;
 
 /** Throws where the policy's redaction cannot be built; WireError for a row that does not fit its description. */
-export function createRedactor(redaction: Redaction, fields: readonly RedactedField[]): RowRedactor {
+export function createRedactor(
+  redaction: Pick<Redaction, 'detectors' | 'patterns'>,
+  fields: readonly RedactedField[],
+): RowRedactor {
   const rules = createCellRules(redaction);
   const columns = fields.map((field) => redactedColumn(rules, field.typeOid, field.format === 1));
   const none = columns.every(({ check }) => check === undefined);

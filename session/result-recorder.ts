@@ -3,7 +3,7 @@ import type { RecordedResult } from '#audit/event.ts';
 import { decodeDataRow, type FieldDescription } from '#wire/decode.ts';
 
 /** Of one statement, and of all statements of a session: what is beyond is left out, and the record says so. */
-const MAX_STATEMENT_BYTES = 64 * 1024;
+export const MAX_RECORDED_BYTES = 64 * 1024;
 const MAX_SESSION_BYTES = 1024 * 1024;
 const BINARY = 1;
 
@@ -82,7 +82,7 @@ export class ResultRecorder {
   #takeRoom(bytes: number): boolean {
     const fits =
       !this.#truncated &&
-      this.#statementBytes + bytes <= MAX_STATEMENT_BYTES &&
+      this.#statementBytes + bytes <= MAX_RECORDED_BYTES &&
       this.#sessionBytes + bytes <= MAX_SESSION_BYTES;
     if (!fits) {
       this.#truncated = true;

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import type { Denial } from '#policy/decision.ts';
 import { denialFor } from '#policy/reasons.ts';
 import { dataRowColumnCount, decodeDataRow } from '#wire/decode.ts';
 import { encodeDataRow } from '#wire/encode.ts';
@@ -9,18 +10,27 @@ import { encodeDenial } from './denials.ts';
 import { reduceExplainCell } from './explain.ts';
 import type { FrameView } from './forward.ts';
 import type { RowRedactor } from './redaction.ts';
+import { MAX_RECORDED_BYTES } from './result-recorder.ts';
 import type { CopyRedaction } from './result-redaction.ts';
 import type { Entry, SessionState } from './session-state.ts';
 
 /** Rows and COPY data on their way to the agent: counted by their headers, and as a rule passed on as the bytes they are. */
 
 /** A streamed part needs no look inside: the row passes or is dropped whatever it holds. */
-export function mayStreamRow(state: SessionState, tag: number): boolean {
+export function mayStreamRow(state: SessionState, tag: number, totalBytes: number): boolean {
   if (tag !== BACKEND.dataRow && tag !== BACKEND.copyData) return false;
-  // Recorded rows are kept whole.
-  if (state.results !== undefined) return false;
   const entry = state.queue.first;
-  return entry !== undefined && (entry.passes || entry.muted);
+  if (entry === undefined) return false;
+  if (entry.muted || totalBytes > maxHeldBytes(entry)) return true;
+  // Recorded rows are kept whole, where they can be recorded at all.
+  return entry.passes && (state.results === undefined || totalBytes > MAX_RECORDED_BYTES);
+}
+
+/** Rows that are looked into are held whole; beyond this many bytes the statement ends instead (onRow). */
+function maxHeldBytes({ sent }: Entry): number {
+  const decided = sent?.hit.decided;
+  const redaction = decided?.observed === false ? decided.policy.redaction : undefined;
+  return redaction?.maxRowBytes ?? Number.POSITIVE_INFINITY;
 }
 
 /** Passes the whole rows that come next all at once, with their content redacted where only that is to be done; false: there are none. */
@@ -71,6 +81,11 @@ export function onRow(state: SessionState, frame: FrameView): void {
   entry.bytes += end - start + frame.remaining;
   const limits = entry.sent?.hit.decided.policy.limits;
   if (limits !== undefined && exceedsLimit(state, entry)) return;
+  if (frame.remaining > 0 && !entry.passes) {
+    const values = { limit: String(maxHeldBytes(entry)) };
+    endByLimit(state, entry, denialFor('row_too_large', values, entry.sent?.hit.decided.policy.errors));
+    return;
+  }
   if (entry.passes) {
     state.passingRow = true;
     giveRow(state, entry, frame);
@@ -175,7 +190,6 @@ function stripRow(buffer: Buffer, start: number, end: number, stripped: number):
   return row;
 }
 
-/** Over a limit: the agent gets its error at once, the server is asked to cancel, and what still comes is dropped. */
 function exceedsLimit(state: SessionState, entry: Entry): boolean {
   const policy = entry.sent?.hit.decided.policy;
   if (policy === undefined) return false;
@@ -186,10 +200,15 @@ function exceedsLimit(state: SessionState, entry: Entry): boolean {
   const denial = overRows
     ? denialFor('row_limit', { limit: String(maxRows) }, policy.errors)
     : denialFor('byte_limit', { limit: String(maxResultBytes) }, policy.errors);
+  endByLimit(state, entry, denial);
+  return true;
+}
+
+/** Over a limit: the agent gets its error at once, the server is asked to cancel, and what still comes is dropped. */
+function endByLimit(state: SessionState, entry: Entry, denial: Denial): void {
   entry.limit = denial;
   entry.muted = true;
   state.toClient.push(encodeDenial(denial));
   state.cancelsInFlight++;
   state.ports.cancelUpstream();
-  return true;
 }

@@ -57,7 +57,10 @@ export class Session {
     this.#state = createSessionState(options);
     this.#ports = options.ports;
     this.#client = new Framer({ lengthLimit: frontendLengthLimit, mayStream: (tag) => tag === FRONTEND.copyData });
-    this.#server = new Framer({ lengthLimit: backendLengthLimit, mayStream: (tag) => mayStreamRow(this.#state, tag) });
+    this.#server = new Framer({
+      lengthLimit: backendLengthLimit,
+      mayStream: (tag, totalBytes) => mayStreamRow(this.#state, tag, totalBytes),
+    });
   }
 
   get toServer(): ByteQueue {

@@ -5,8 +5,8 @@ import { WireError } from './wire-error.ts';
 export interface FrameRules {
   /** Largest length word for a tag; 0 refuses the tag. Asked before anything is buffered. */
   readonly lengthLimit: (tag: number) => number;
-  /** A message of this tag may be delivered in parts. Asked only when it is not complete in one chunk. */
-  readonly mayStream: (tag: number) => boolean;
+  /** A message of this tag and of so many bytes may be delivered in parts. Asked only when it is not complete in one chunk. */
+  readonly mayStream: (tag: number, totalBytes: number) => boolean;
 }
 
 const HEADER_BYTES = 5;
@@ -87,7 +87,7 @@ export class Framer {
       this.#position = this.end;
       return true;
     }
-    if (this.#rules.mayStream(tag)) return this.#beginStream(tag, chunk, start, available, total);
+    if (this.#rules.mayStream(tag, total)) return this.#beginStream(tag, chunk, start, available, total);
     this.#storedTotal = total;
     this.#keep(chunk, start, available);
     return false;
@@ -175,7 +175,7 @@ export class Framer {
       if (this.#stored < HEADER_BYTES) return false;
       const tag = this.#store[0] as number;
       const total = this.#checkedTotal(tag, this.#store, 0);
-      if (total > HEADER_BYTES + left && this.#rules.mayStream(tag)) {
+      if (total > HEADER_BYTES + left && this.#rules.mayStream(tag, total)) {
         const header = this.#takeStore(HEADER_BYTES);
         return this.#beginStream(tag, header, 0, HEADER_BYTES, total);
       }
@@ -193,11 +193,12 @@ export class Framer {
     return true;
   }
 
-  /** Copies bytes of the chunk behind those stored; grows by doubling, never to a declared length at once. */
+  /** Copies bytes of the chunk behind those stored; grows by doubling up to the message's length, never to that at once. */
   #keep(chunk: Buffer, start: number, count: number): void {
     const needed = this.#stored + count;
     if (needed > this.#store.length) {
-      const grown = Buffer.allocUnsafe(Math.max(needed, this.#store.length * 2, 64));
+      const doubled = Math.max(needed, this.#store.length * 2, 64);
+      const grown = Buffer.allocUnsafe(this.#storedTotal === 0 ? doubled : Math.min(doubled, this.#storedTotal));
       this.#store.copy(grown, 0, 0, this.#stored);
       this.#store = grown;
     }

@@ -345,7 +345,11 @@ describe('decisions made elsewhere', () => {
 });
 
 describe('content redaction', () => {
-  const redaction = { detectors: ['EmailAddress'], patterns: [{ name: 'badge', regex: 'B-[0-9]{6}' }] };
+  const redaction = {
+    detectors: ['EmailAddress'],
+    patterns: [{ name: 'badge', regex: 'B-[0-9]{6}' }],
+    maxRowBytes: 100_000,
+  };
 
   test('rows in text and binary and COPY data are redacted, also without a Describe', async () => {
     await loadRedaction();

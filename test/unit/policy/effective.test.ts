@@ -375,7 +375,7 @@ describe('what is neither table nor row', () => {
       {
         mode: 'Observe',
         limits: { maxRows: 10, statementTimeoutSeconds: 30 },
-        redact: { detectors: ['Jwt'] },
+        redact: { detectors: ['Jwt'], maxRowBytes: 70_000 },
         statements: { allow: ['LISTEN'], deny: ['COPY'] },
         functions: { allow: ['geo.f', 'extension:vector'] },
       },
@@ -395,7 +395,11 @@ describe('what is neither table nor row', () => {
     });
     expect(policy.mode).toBe('Enforce');
     expect(policy.errors).toEqual({ detail: 'Generic', message: 'no' });
-    expect(policy.redaction).toEqual({ detectors: ['Jwt'], patterns: [{ name: 'badge', regex: 'B-[0-9]+' }] });
+    expect(policy.redaction).toEqual({
+      detectors: ['Jwt'],
+      patterns: [{ name: 'badge', regex: 'B-[0-9]+' }],
+      maxRowBytes: 70_000,
+    });
     expect(policy.access).toMatchObject({
       chosenKeys: 'Refuse',
       schemas: ['geo', 'public'],

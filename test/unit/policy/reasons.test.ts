@@ -55,6 +55,12 @@ describe('the table of reasons', () => {
       '42501',
       'guardrail no-blind-writes of policy data/support denies this statement: add a WHERE clause',
     ],
+    [
+      'row_too_large',
+      { limit: '1048576' },
+      '54000',
+      'a row of the result has more than 1048576 bytes, too many to look into; select fewer columns, or parts of long values with substr()',
+    ],
     ['row_limit', { limit: '10000' }, '53400', 'result exceeds 10000 rows; add a LIMIT'],
     [
       'undefined_object',

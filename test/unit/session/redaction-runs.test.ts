@@ -59,7 +59,7 @@ const cell = fc.oneof(
 const table = fc.array(fc.array(fc.option(cell, { nil: undefined }), { minLength: 3, maxLength: 3 }), { maxLength: 8 });
 const policy = fc
   .oneof(fc.subarray(STRIDED, { minLength: 1 }), fc.subarray(ALL, { minLength: 1 }), fc.constant(ALL))
-  .map((detectors) => ({ detectors, patterns: [] }));
+  .map((detectors) => ({ detectors, patterns: [], maxRowBytes: 1_000_000 }));
 
 /** As the connection reads: one buffer for all reads, overwritten by the next. */
 const reused = Buffer.alloc(65_536);

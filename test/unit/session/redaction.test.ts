@@ -15,7 +15,7 @@ const ALL = [
   'AwsAccessKey',
   'PrivateKey',
 ];
-const redaction = { detectors: ALL, patterns: [{ name: 'badge', regex: 'B-[0-9]{6}' }] };
+const redaction = { detectors: ALL, patterns: [{ name: 'badge', regex: 'B-[0-9]{6}' }], maxRowBytes: 1000 };
 const JWT = `${Buffer.from('{"alg":"RS256"}').toString('base64url')}.${Buffer.from('{"sub":"a"}').toString('base64url')}.c2lnbmF0dXJl`;
 
 function row(cells: readonly (Buffer | undefined)[]): Buffer {
@@ -108,6 +108,12 @@ describe('content redaction', () => {
         expect(Buffer.concat([...out, redactor.end()]).toString()).toBe(expected);
       }),
     );
+  });
+
+  test('a row of COPY data that goes on past the limit is not held', () => {
+    const redactor = createCopyRedactor(redaction, { format: 'text' });
+    redactor.push(Buffer.from('x'.repeat(1000)));
+    expect(() => redactor.push(Buffer.from('x'))).toThrow('a row of COPY data is too long to be redacted');
   });
 
   test('no address survives, wherever it stands', () => {
