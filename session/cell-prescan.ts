@@ -1,5 +1,6 @@
 import type { Buffer } from 'node:buffer';
 import type { Sign } from './detectors.ts';
+import { mayHoldPhone } from './phone-shape.ts';
 
 /**
  * Decides over raw bytes, before anything is decoded, whether a detector could find something there. It may say yes where there is
@@ -166,6 +167,7 @@ export class Prescan {
     let digits = 0;
     let digitsSinceLetter = 0;
     let hasPlus = false;
+    let mayBePhone = false;
     let dots = 0;
     let numberEnd = -1;
     let colons = 0;
@@ -182,7 +184,7 @@ export class Prescan {
           if (dots === 3 && this.#address) return true;
           digits += this.#numberDigits;
           digitsSinceLetter += this.#numberDigits;
-          if (digitsSinceLetter >= PHONE_DIGITS && this.#phone) return true;
+          if (digitsSinceLetter >= PHONE_DIGITS) mayBePhone = this.#phone;
           numberEnd = next;
           position = next - 1;
           break;
@@ -208,7 +210,8 @@ export class Prescan {
       }
       position++;
     }
-    return hasPlus && digits >= MIN_DIGITS;
+    if (!mayBePhone && !(hasPlus && digits >= MIN_DIGITS)) return false;
+    return mayHoldPhone(bytes.toString('latin1', start, end));
   }
 
   /** `\N` where a whole cell is. */

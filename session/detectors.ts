@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer';
 import { extractIBAN, isValidIBAN } from 'ibantools';
 import { findPhoneNumbersInText } from 'libphonenumber-js';
 import { AWS_ACCESS_KEY, JWT, PRIVATE_KEY } from '#audit/redact.ts';
+import { mayHoldPhone } from './phone-shape.ts';
 
 /**
  * Content detectors of the second wall: what looks like one and passes its check is replaced. The patterns are ours and linear enough
@@ -113,7 +114,7 @@ const PHONE_SHAPE = /[+\uff0b]|(?:\p{Nd}[^\p{L}\p{N}]{0,4}){9}\p{Nd}/u;
 
 /** International numbers, and national ones of the United States; behind and before other digits there is no number. */
 function redactPhones(text: string): string {
-  if (!PHONE_SHAPE.test(text)) return text;
+  if (!mayHoldPhone(text) || !PHONE_SHAPE.test(text)) return text;
   let result = '';
   let position = 0;
   for (const { startsAt, endsAt } of findPhoneNumbersInText(text, { defaultCountry: 'US', extended: true })) {
