@@ -20,6 +20,22 @@ interface Step {
 interface Outcome {
   readonly passed: number;
   readonly failed: number;
+  /** What failed, a line each: for whoever reads only the end of the log. */
+  readonly failures: readonly string[];
+}
+
+/** The part of vitest's JSON report that is read here. */
+interface VitestReport {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly testResults: readonly {
+    readonly message?: string;
+    readonly assertionResults: readonly {
+      readonly status: string;
+      readonly fullName: string;
+      readonly failureMessages: readonly string[];
+    }[];
+  }[];
 }
 
 const resultsDirectory = await mkdtemp(join(tmpdir(), 'postern-ci-'));
@@ -94,27 +110,43 @@ async function run(step: Step): Promise<Outcome> {
   clearTimeout(timer);
   const outcome = await count(step.count, code, tail);
   // A step that failed without a failed test (a crash, a time limit) still counts as failed.
-  return code !== 0 && outcome.failed === 0 ? { ...outcome, failed: 1 } : outcome;
+  return code !== 0 && outcome.failed === 0 ? { ...outcome, failed: 1, failures: lastLines(tail) } : outcome;
 }
 
 async function count(kind: Count, code: number, tail: string): Promise<Outcome> {
   switch (kind) {
     case 'one':
-      return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+      return code === 0 ? { passed: 1, failed: 0, failures: [] } : { passed: 0, failed: 1, failures: lastLines(tail) };
     case 'closing-line': {
       const found = [...tail.matchAll(/(\d+) passed, (\d+) failed/g)].at(-1);
-      return found === undefined ? { passed: 0, failed: 1 } : { passed: Number(found[1]), failed: Number(found[2]) };
+      const failed = found === undefined ? 1 : Number(found[2]);
+      return { passed: Number(found?.[1] ?? 0), failed, failures: failed === 0 ? [] : lastLines(tail) };
     }
     case 'vitest': {
-      const report: unknown = await readFile(reportPath, 'utf8').then(JSON.parse, () => undefined);
-      if (typeof report !== 'object' || report === null) return { passed: 0, failed: 1 };
-      const of = (key: string): number => {
-        const value: unknown = Object.getOwnPropertyDescriptor(report, key)?.value;
-        return typeof value === 'number' ? value : 0;
-      };
-      return { passed: of('numPassedTests'), failed: of('numFailedTests') };
+      const text = await readFile(reportPath, 'utf8').catch(() => undefined);
+      if (text === undefined) return { passed: 0, failed: 1, failures: lastLines(tail) };
+      const report = JSON.parse(text) as VitestReport;
+      return { passed: report.numPassedTests, failed: report.numFailedTests, failures: failuresOf(report) };
     }
   }
+}
+
+/** Each failed test with the beginning of why, and each file that did not even load. */
+function failuresOf(report: VitestReport): readonly string[] {
+  return report.testResults.flatMap(({ message = '', assertionResults }) => {
+    const failed = assertionResults
+      .filter(({ status }) => status === 'failed')
+      .map(({ fullName, failureMessages }) => `${fullName}: ${beginningOf(failureMessages.join(' '))}`);
+    return failed.length === 0 && assertionResults.length === 0 && message !== '' ? [beginningOf(message)] : failed;
+  });
+}
+
+function beginningOf(message: string): string {
+  return message.replaceAll(/\s+/g, ' ').slice(0, 400);
+}
+
+function lastLines(tail: string): readonly string[] {
+  return tail.trimEnd().split('\n').slice(-15);
 }
 
 let cluster: FoundCluster | undefined;
@@ -126,6 +158,7 @@ function clusterEnvironment(): Readonly<Record<string, string>> {
 }
 
 const summary: string[] = [];
+const failures: string[] = [];
 let passed = 0;
 let failed = 0;
 for (const step of STEPS) {
@@ -133,6 +166,7 @@ for (const step of STEPS) {
   const outcome = await run(step);
   passed += outcome.passed;
   failed += outcome.failed;
+  failures.push(...outcome.failures.map((line) => `${step.name}: ${line}`));
   const seconds = ((Date.now() - started) / 1_000).toFixed(0);
   summary.push(
     `${outcome.failed === 0 ? 'ok    ' : 'FAILED'}  ${step.name}: ${outcome.passed} passed, ${outcome.failed} failed (${seconds} s)`,
@@ -140,6 +174,7 @@ for (const step of STEPS) {
 }
 if (cluster?.kind === 'found') cluster.release();
 await rm(resultsDirectory, { recursive: true, force: true });
+if (failures.length > 0) console.log(`\nWhat failed:\n${failures.join('\n')}`);
 console.log(`\n${summary.join('\n')}\n`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
