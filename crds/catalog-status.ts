@@ -1,6 +1,6 @@
 /** What the operator writes into a policy's status about the database. */
-import type { JsonMap } from './definition.ts';
 import { POLICY_DOCUMENTATION } from './documentation.ts';
+import type { JsonMap } from './json.ts';
 
 const described = (path: string, schema: JsonMap): JsonMap => ({
   description: POLICY_DOCUMENTATION[path] ?? '',

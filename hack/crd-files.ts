@@ -1,5 +1,6 @@
 import { stringify } from 'yaml';
-import { type JsonMap, databaseAccessPolicyDefinition, databaseConnectionDefinition } from '#crds/definition.ts';
+import { databaseAccessPolicyDefinition, databaseConnectionDefinition } from '#crds/definition.ts';
+import type { JsonMap } from '#crds/json.ts';
 
 const HEADER = '# Made by hack/crds.ts from crds/kinds.ts; do not edit.\n';
 
