@@ -4,7 +4,7 @@ import { expression } from './expressions.ts';
 import { fromClause, someTypes } from './sources.ts';
 import { type Room, type Source, type SqlType, type Table, TABLES } from './tables.ts';
 
-function whereClause(choices: Choices, room: Room): string {
+export function whereClause(choices: Choices, room: Room): string {
   const count = choices.below(3);
   if (count === 0) return '';
   const conditions = Array.from({ length: count }, () => expression('boolean', choices, room));
@@ -234,7 +234,7 @@ function limited(
   return { text: `${made} ORDER BY ${keys.join(', ')}${limit}`, isOrdered: true };
 }
 
-function query(types: readonly SqlType[], choices: Choices, outer: Room): string {
+export function query(types: readonly SqlType[], choices: Choices, outer: Room): string {
   const { text, room } = withClause(choices, outer);
   return `(${text}${limited(select(types, choices, room), types, choices).text})`;
 }

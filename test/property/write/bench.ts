@@ -1,0 +1,139 @@
+/**
+ * One random write before three databases: through the gate on the real shop, through the gate on another shop that differs only in what the
+ * policy hides, and directly on the honest view, where the row filters are constraints. Each time in a transaction that is rolled back after
+ * everything that the agent sees has been read.
+ */
+import pg from 'pg';
+import { comparable } from '#test/corpus/fidelity/comparable.ts';
+import { FIDELITY_POLICY, type ShopKind, startFidelityServer } from '#test/corpus/fidelity/databases.ts';
+import { type CorpusGate, startCorpusGate } from '#test/corpus/gate.ts';
+import { isRefusedByGate, type Observer, openObserver, type Step } from '#test/corpus/observer.ts';
+import type { PostgresServer } from '#test/postgres.ts';
+import type { RandomWrite } from './statements.ts';
+
+export type Manner = 'simple' | 'extended';
+
+export interface WriteVerdict {
+  readonly kind: 'refused' | 'done' | 'error';
+  /** What is wrong: lines of the honest database and of the gate, or of both gates. */
+  readonly problem: string | undefined;
+}
+
+export interface WriteBench {
+  readonly judge: (write: RandomWrite, manner: Manner) => Promise<WriteVerdict>;
+  readonly faults: () => readonly string[];
+  readonly stop: () => Promise<void>;
+}
+
+/** Keys of hidden rows are out of the way: that a key is taken by one of them is told (writes.chosenKeys), and not on the honest view. */
+const HIDDEN_ASIDE = `UPDATE orders SET id = id + 1000000 WHERE region <> 'eu'; UPDATE tickets SET id = id + 1000000 WHERE state = 'closed'`;
+
+/** What makes the honest tables behave as the view: a row must be in it, and what is masked shows the mask whatever is written. */
+const HONEST_RULES = `ALTER TABLE orders ADD CONSTRAINT row_filter CHECK ((region = 'eu') IS TRUE);
+ALTER TABLE tickets ADD CONSTRAINT row_filter CHECK ((state <> 'closed') IS TRUE);
+CREATE FUNCTION mask() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.body := '[redacted]'; RETURN NEW; END $$;
+CREATE TRIGGER mask BEFORE INSERT OR UPDATE ON tickets FOR EACH ROW EXECUTE FUNCTION mask()`;
+
+/** Numbers that were drawn in a transaction stay drawn. */
+const SAME_NUMBERS = `SELECT setval('orders_id_seq', 6000), setval('tickets_id_seq', 6000)`;
+
+const LOOKS = ['SELECT * FROM orders ORDER BY id', 'SELECT * FROM order_items ORDER BY 1, 2', 'SELECT * FROM tickets ORDER BY id'];
+
+const errorOf = (seen: readonly string[]): string | undefined => seen.find((text) => text.startsWith('E '));
+
+async function admins(server: PostgresServer): Promise<Readonly<Record<ShopKind, pg.Client>>> {
+  const open = async (kind: ShopKind, text: string): Promise<pg.Client> => {
+    const url = new URL(server.adminUrl());
+    url.pathname = `/${kind}`;
+    const client = new pg.Client({ connectionString: url.href });
+    await client.connect();
+    await client.query(text);
+    return client;
+  };
+  return {
+    real: await open('real', HIDDEN_ASIDE),
+    other: await open('other', HIDDEN_ASIDE),
+    honest: await open('honest', HONEST_RULES),
+  };
+}
+
+export async function startWriteBench(version: 18 | 15): Promise<WriteBench> {
+  const fixture = await startFidelityServer(version, true);
+  const { server, names } = fixture;
+  const databases = await admins(server);
+  const gate = (database: ShopKind): Promise<CorpusGate> =>
+    startCorpusGate({ serverPort: server.port, database, user: 'bot', password: 'none', policySpec: FIDELITY_POLICY });
+  const [realGate, otherGate] = await Promise.all([gate('real'), gate('other')]);
+  const [real, other, honest] = await Promise.all([
+    openObserver(realGate.port, 'real'),
+    openObserver(otherGate.port, 'other'),
+    openObserver(server.port, 'honest'),
+  ]);
+  const judge = async (write: RandomWrite, manner: Manner): Promise<WriteVerdict> => {
+    await Promise.all(Object.values(databases).map((client) => client.query(SAME_NUMBERS)));
+    const step: Step = manner === 'simple' ? write.text : { parse: write.text };
+    const [seenReal, seenOther, seenHonest] = await Promise.all([real, other, honest].map((one) => outcome(one, step)));
+    if (seenReal === undefined || seenOther === undefined || seenHonest === undefined) throw new Error('three answers');
+    const isRefused = isRefusedByGate(seenReal.write) && !isRowFilter(seenReal.write);
+    const shown = (seen: Outcome, kind: ShopKind): readonly string[] => [
+      ...comparable(seen.write, names[kind], { isOrdered: false, hasOids: false }),
+      ...comparable(seen.after, names[kind], { isOrdered: true, hasOids: false }),
+    ];
+    const [actual, twin, expected] = [shown(seenReal, 'real'), shown(seenOther, 'other'), shown(seenHonest, 'honest')];
+    const kind = isRefused ? 'refused' : errorOf(seenReal.write) === undefined ? 'done' : 'error';
+    const leak = difference(actual, twin);
+    if (leak !== undefined) return { kind, problem: `the twins differ: ${leak}` };
+    if (isRefused) return { kind, problem: undefined };
+    const unlike = difference(expected, actual);
+    if (unlike === undefined || isAsGood(write, seenHonest.write, seenReal.write)) return { kind, problem: undefined };
+    return { kind, problem: `not as on the honest view: ${unlike}` };
+  };
+  return {
+    judge,
+    faults: () => [...realGate.faults, ...otherGate.faults],
+    stop: async () => {
+      for (const observer of [real, other, honest]) observer.close();
+      await Promise.all([realGate.close(), otherGate.close()]);
+      await Promise.all(Object.values(databases).map((client) => client.end()));
+      await fixture.stop();
+    },
+  };
+}
+
+interface Outcome {
+  readonly write: readonly string[];
+  /** What the agent then sees, in the same transaction. */
+  readonly after: readonly string[];
+}
+
+async function outcome(observer: Observer, step: Step): Promise<Outcome> {
+  await observer.see('BEGIN');
+  const write = await observer.see(step);
+  const after: string[] = [];
+  if (errorOf(write) === undefined) for (const look of LOOKS) after.push(...(await observer.see(look)));
+  await observer.see('ROLLBACK');
+  return { write, after };
+}
+
+function isRowFilter(seen: readonly string[]): boolean {
+  return /new row violates the row filter/.test(errorOf(seen) ?? '');
+}
+
+/**
+ * Which of several faults of a statement is met first is not the view's to say; nor, with ON CONFLICT, whether a row outside of it that is not
+ * inserted after all is looked at: a table's constraint is, a view's is not.
+ */
+function isAsGood({ mayFail, features }: RandomWrite, expected: readonly string[], actual: readonly string[]): boolean {
+  const [wanted, found] = [errorOf(expected), errorOf(actual)];
+  if (wanted !== undefined && found !== undefined) return true;
+  if (mayFail && /C=2[12]/.test(wanted ?? found ?? '')) return true;
+  const isConflict = features.has('ON CONFLICT DO NOTHING') || features.has('ON CONFLICT DO UPDATE');
+  return isConflict && found === undefined && /C=23514/.test(wanted ?? '');
+}
+
+function difference(left: readonly string[], right: readonly string[]): string | undefined {
+  const at = Array.from({ length: Math.max(left.length, right.length) }, (_, index) => index).find(
+    (index) => left[index] !== right[index],
+  );
+  return at === undefined ? undefined : `${left[at] ?? '(nothing)'}  <>  ${right[at] ?? '(nothing)'}`;
+}
