@@ -29,7 +29,7 @@ export interface SelectBench {
  * Which of several failing rows or conditions comes first is the planner's to choose, as is whether one is reached at all below a LIMIT: an
  * outcome counts where the honest database gives it under one of these.
  */
-const PLANS: readonly (readonly string[])[] = [
+export const PLANS: readonly (readonly string[])[] = [
   ['enable_hashjoin'],
   ['enable_nestloop'],
   ['enable_mergejoin'],

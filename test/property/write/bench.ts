@@ -9,6 +9,7 @@ import { FIDELITY_POLICY, type ShopKind, startFidelityServer } from '#test/corpu
 import { type CorpusGate, startCorpusGate } from '#test/corpus/gate.ts';
 import { isRefusedByGate, type Observer, openObserver, type Step } from '#test/corpus/observer.ts';
 import type { PostgresServer } from '#test/postgres.ts';
+import { PLANS } from '../select/bench.ts';
 import type { RandomWrite } from './statements.ts';
 
 export type Manner = 'simple' | 'extended';
@@ -37,7 +38,11 @@ CREATE TRIGGER mask BEFORE INSERT OR UPDATE ON tickets FOR EACH ROW EXECUTE FUNC
 /** Numbers that were drawn in a transaction stay drawn. */
 const SAME_NUMBERS = `SELECT setval('orders_id_seq', 6000), setval('tickets_id_seq', 6000)`;
 
-const LOOKS = ['SELECT * FROM orders ORDER BY id', 'SELECT * FROM order_items ORDER BY 1, 2', 'SELECT * FROM tickets ORDER BY id'];
+const LOOKS = [
+  'SELECT * FROM orders ORDER BY id',
+  'SELECT * FROM order_items ORDER BY 1, 2',
+  'SELECT * FROM tickets ORDER BY id',
+];
 
 const errorOf = (seen: readonly string[]): string | undefined => seen.find((text) => text.startsWith('E '));
 
@@ -82,7 +87,12 @@ export async function startWriteBench(version: 18 | 15): Promise<WriteBench> {
     const [actual, twin, expected] = [shown(seenReal, 'real'), shown(seenOther, 'other'), shown(seenHonest, 'honest')];
     const kind = isRefused ? 'refused' : errorOf(seenReal.write) === undefined ? 'done' : 'error';
     const leak = difference(actual, twin);
-    if (leak !== undefined) return { kind, problem: `the twins differ: ${leak}` };
+    if (leak !== undefined) {
+      const honestLines = async (): Promise<readonly string[]> => shown(await outcome(honest, step), 'honest');
+      if (write.mayFail && (await isOfThePlan(honest, honestLines, [actual, twin])))
+        return { kind, problem: undefined };
+      return { kind, problem: `the twins differ: ${leak}` };
+    }
     if (isRefused) return { kind, problem: undefined };
     const unlike = difference(expected, actual);
     if (unlike === undefined || isAsGood(write, seenHonest.write, seenReal.write)) return { kind, problem: undefined };
@@ -115,6 +125,24 @@ async function outcome(observer: Observer, step: Step): Promise<Outcome> {
   return { write, after };
 }
 
+/**
+ * Whether a value that fails is reached at all is the planner's to choose, and what is hidden counts in its estimates. Then the honest database,
+ * where nothing is hidden, must give each of the answers under some plan.
+ */
+async function isOfThePlan(
+  honest: Observer,
+  lines: () => Promise<readonly string[]>,
+  answers: readonly (readonly string[])[],
+): Promise<boolean> {
+  const seen = [await lines()];
+  for (const settings of PLANS) {
+    for (const name of settings) await honest.see(`SET ${name} = off`);
+    seen.push(await lines());
+    for (const name of settings) await honest.see(`RESET ${name}`);
+  }
+  return answers.every((answer) => seen.some((one) => difference(one, answer) === undefined));
+}
+
 function isRowFilter(seen: readonly string[]): boolean {
   return /new row violates the row filter/.test(errorOf(seen) ?? '');
 }
@@ -127,6 +155,8 @@ function isAsGood({ mayFail, features }: RandomWrite, expected: readonly string[
   const [wanted, found] = [errorOf(expected), errorOf(actual)];
   if (wanted !== undefined && found !== undefined) return true;
   if (mayFail && /C=2[12]/.test(wanted ?? found ?? '')) return true;
+  // A column that no part of a statement uses is not in the view the server gets, so that a name can be clear there which is ambiguous here.
+  if (found === undefined && /C=42702/.test(wanted ?? '')) return true;
   const isConflict = features.has('ON CONFLICT DO NOTHING') || features.has('ON CONFLICT DO UPDATE');
   return isConflict && found === undefined && /C=23514/.test(wanted ?? '');
 }
