@@ -27,7 +27,7 @@ export interface WriteBench {
 }
 
 /** Keys of hidden rows are out of the way: that a key is taken by one of them is told (writes.chosenKeys), and not on the honest view. */
-const HIDDEN_ASIDE = `UPDATE orders SET id = id + 1000000 WHERE region <> 'eu'; UPDATE tickets SET id = id + 1000000 WHERE state = 'closed'`;
+const HIDDEN_ASIDE = `UPDATE orders SET id = id + 1000000 WHERE region <> 'eu'; UPDATE tickets SET id = id + 1000000, title = 'hidden ' || title WHERE state = 'closed'`;
 
 /** What makes the honest tables behave as the view: a row must be in it, and what is masked shows the mask whatever is written. */
 const HONEST_RULES = `ALTER TABLE orders ADD CONSTRAINT row_filter CHECK ((region = 'eu') IS TRUE);
@@ -81,7 +81,7 @@ export async function startWriteBench(version: 18 | 15): Promise<WriteBench> {
     if (seenReal === undefined || seenOther === undefined || seenHonest === undefined) throw new Error('three answers');
     const isRefused = isRefusedByGate(seenReal.write) && !isRowFilter(seenReal.write);
     const shown = (seen: Outcome, kind: ShopKind): readonly string[] => [
-      ...comparable(seen.write, names[kind], { isOrdered: false, hasOids: false }),
+      ...comparable(seen.write, names[kind], { isOrdered: false, hasOids: false }).map(withoutModifiers),
       ...comparable(seen.after, names[kind], { isOrdered: true, hasOids: false }),
     ];
     const [actual, twin, expected] = [shown(seenReal, 'real'), shown(seenOther, 'other'), shown(seenHonest, 'honest')];
@@ -89,8 +89,7 @@ export async function startWriteBench(version: 18 | 15): Promise<WriteBench> {
     const leak = difference(actual, twin);
     if (leak !== undefined) {
       const honestLines = async (): Promise<readonly string[]> => shown(await outcome(honest, step), 'honest');
-      if (write.mayFail && (await isOfThePlan(honest, honestLines, [actual, twin])))
-        return { kind, problem: undefined };
+      if (await isOfThePlan(honest, honestLines, [actual, twin])) return { kind, problem: undefined };
       return { kind, problem: `the twins differ: ${leak}` };
     }
     if (isRefused) return { kind, problem: undefined };
@@ -126,7 +125,7 @@ async function outcome(observer: Observer, step: Step): Promise<Outcome> {
 }
 
 /**
- * Whether a value that fails is reached at all is the planner's to choose, and what is hidden counts in its estimates. Then the honest database,
+ * Which value that fails is met first, or at all, is the planner's to choose, and what is hidden counts in its estimates. Then the honest database,
  * where nothing is hidden, must give each of the answers under some plan.
  */
 async function isOfThePlan(
@@ -141,6 +140,11 @@ async function isOfThePlan(
     for (const name of settings) await honest.see(`RESET ${name}`);
   }
   return answers.every((answer) => seen.some((one) => difference(one, answer) === undefined));
+}
+
+/** RETURNING of a masked column is described by the mask's expression, whose type modifier may be another. */
+function withoutModifiers(text: string): string {
+  return text.startsWith('T ') ? text.replaceAll(/ [0-9a-f]{16}/g, '') : text;
 }
 
 function isRowFilter(seen: readonly string[]): boolean {
