@@ -101,7 +101,16 @@ withStoreOptions(addCommand('verify'))
   .argument('<source>', 'a file or folder of records, or s3://BUCKET/PREFIX')
   .option('--open', 'accept chains whose process still runs, and objects whose digest is still to come')
   .option('--json', 'print JSON')
-  .option('--digest-key <file>', 'public key in PEM that signs digests; may stand several times', collect, [])
+  .option(
+    '--digest-key <file>',
+    'public key in PEM that signs digests: required for the objects of a collector; may stand several times',
+    collect,
+    [],
+  )
+  .option(
+    '--without-digests',
+    'check the chains of records in a bucket alone, without what proves that they are the ones written',
+  )
   .action(async (source: string, options: VerifyArguments) => {
     const { runVerify } = await import('./verify.ts');
     process.exitCode = await runVerify(source, options);

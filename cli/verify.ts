@@ -20,6 +20,7 @@ export interface VerifyArguments extends StoreArguments {
   readonly open?: boolean;
   readonly json?: boolean;
   readonly digestKey?: readonly string[];
+  readonly withoutDigests?: boolean;
 }
 
 /** Large files are cut into parts of this size, one for each thread at a time. */
@@ -37,24 +38,36 @@ interface Answered extends ScanAnswer {
 }
 
 export interface SourceVerdict extends Verdict {
-  readonly digests: (DigestVerdict & { readonly areSignaturesChecked: boolean }) | undefined;
+  /** `undefined`: digests were not looked at. */
+  readonly digests: DigestVerdict | undefined;
 }
 
 /** Prints what it finds; 0 if every chain and every digest holds, 1 if not. Throws UsageError for a source that cannot be read. */
 export async function runVerify(given: string, options: VerifyArguments): Promise<number> {
+  const isWithout = options.withoutDigests === true;
   const keys = (options.digestKey ?? []).map(readKey);
+  if (isWithout && keys.length > 0) throw new UsageError('--without-digests and --digest-key exclude each other');
   const source = await openSource(given, options);
-  if (source.kind === 'log' && keys.length > 0)
-    throw new UsageError('--digest-key goes with the objects of a collector; this source is an audit file');
   try {
+    requireKeys(source, keys, isWithout);
     const verdict = await verifySource(source, keys, options.open === true);
-    return printVerdict(verdict, options.json === true);
+    return printVerdict(verdict, options.json === true, isWithout);
   } finally {
     source.close();
   }
 }
 
-/** Checks everything that a source holds. `keys`: those that may have signed digests; empty: signatures are not checked. */
+/** What lies in a bucket is proved by signed digests only: whoever can write there can also make chains. So they are not passed over in silence. */
+function requireKeys(source: RecordSource, keys: readonly KeyObject[], isWithout: boolean): void {
+  if (source.kind === 'log' && keys.length > 0)
+    throw new UsageError('--digest-key goes with the objects of a collector; this source is an audit file');
+  if (source.kind === 'log' || keys.length > 0 || isWithout) return;
+  throw new UsageError(
+    'these are the objects of a collector, which its signed digests prove: give --digest-key PUBLIC.pem (openssl pkey -in digest-key.pem -pubout), or --without-digests to check the chains of records alone',
+  );
+}
+
+/** Checks everything that a source holds. `keys`: those that may have signed digests; empty: digests are not looked at. */
 export async function verifySource(
   source: RecordSource,
   keys: readonly KeyObject[],
@@ -62,7 +75,7 @@ export async function verifySource(
 ): Promise<SourceVerdict> {
   const chains = new ChainSet({ isRepeatFinding: source.kind === 'log' });
   const progress = new Progress();
-  const hasDigests = source.digests.length > 0 || keys.length > 0;
+  const hasDigests = keys.length > 0;
   const digests = hasDigests ? await readDigests(source, keys) : undefined;
   const pool = new VerifyPool();
   try {
@@ -92,7 +105,7 @@ export async function verifySource(
     ...verdict,
     findings: [...verdict.findings, ...said.findings],
     findingCount: verdict.findingCount + said.findingCount,
-    digests: { ...said, areSignaturesChecked: keys.length > 0 },
+    digests: said,
   };
 }
 
@@ -179,7 +192,7 @@ function describe(finding: Finding): string {
   return `${finding.file}${line}: ${finding.kind}: ${finding.message}${chain}`;
 }
 
-function printVerdict(verdict: SourceVerdict, isJson: boolean): number {
+function printVerdict(verdict: SourceVerdict, isJson: boolean, isWithoutDigests: boolean): number {
   const { records, chains, findings, findingCount, resumed, gaps, digests } = verdict;
   const isEmpty = records === 0 && findingCount === 0;
   if (isJson) {
@@ -198,12 +211,9 @@ function printVerdict(verdict: SourceVerdict, isJson: boolean): number {
     );
   for (const { chain, seq, reason, lost } of gaps)
     lines.push(`gap: record ${seq} of chain ${chain} says ${reason}${lost > 0 ? `, ${lost} records lost` : ''}`);
-  if (digests !== undefined) {
-    const signed = digests.areSignaturesChecked
-      ? ''
-      : '; their signatures were NOT checked: give --digest-key PUBLIC.pem';
-    lines.push(`${digests.digests} digests name ${digests.objects} objects${signed}`);
-  }
+  if (digests !== undefined) lines.push(`${digests.digests} digests name ${digests.objects} objects`);
+  if (isWithoutDigests)
+    lines.push('digests were NOT checked: whoever can write to the bucket could have made these chains');
   const result = isEmpty ? 'no records' : findingCount === 0 ? 'all hold' : `${findingCount} findings`;
   lines.push(`${records} records in ${chains} chains: ${result}`);
   process.stdout.write(`${lines.join('\n')}\n`);

@@ -38,8 +38,8 @@ beforeAll(async () => {
   await folder.close();
 });
 
-async function verify(path: string, isSigned = true): Promise<SourceVerdict> {
-  return await verifySource(await openSource(path, {}), isSigned ? [folder.publicKey] : [], false);
+async function verify(path: string): Promise<SourceVerdict> {
+  return await verifySource(await openSource(path, {}), [folder.publicKey], false);
 }
 
 function copy(change: (path: string) => void): string {
@@ -60,7 +60,7 @@ describe('verify on the objects of a collector', () => {
     expect(verdict).toMatchObject({
       chains: 1,
       records: 43,
-      digests: { digests: 3, objects: 5, areSignaturesChecked: true },
+      digests: { digests: 3, objects: 5 },
     });
   });
 
@@ -194,7 +194,27 @@ describe('postern verify', () => {
       out: '3 digests name 5 objects\n43 records in 1 chains: all hold\n',
       error: '',
     });
-    expect((await run(folder.path)).out).toContain('their signatures were NOT checked: give --digest-key PUBLIC.pem');
+  });
+
+  test('does not pass over digests in silence', async () => {
+    expect(await run(folder.path)).toEqual({
+      code: 2,
+      out: '',
+      error:
+        'postern: these are the objects of a collector, which its signed digests prove: give --digest-key PUBLIC.pem (openssl pkey -in digest-key.pem -pubout), or --without-digests to check the chains of records alone\n',
+    });
+    expect(await run(folder.path, '--without-digests')).toEqual({
+      code: 0,
+      out: 'digests were NOT checked: whoever can write to the bucket could have made these chains\n43 records in 1 chains: all hold\n',
+      error: '',
+    });
+    // Also where none is left: they are the first thing that somebody removes.
+    const bare = copy((path) => rmSync(join(path, 'digests'), { recursive: true }));
+    expect((await run(bare)).code).toBe(2);
+    expect(await run(folder.path, '--without-digests', '--digest-key', folder.keyFile)).toMatchObject({
+      code: 2,
+      error: 'postern: --without-digests and --digest-key exclude each other\n',
+    });
   });
 
   test('exit codes: 1 for a finding, 2 for what cannot be read', async () => {
