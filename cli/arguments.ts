@@ -55,9 +55,9 @@ function parseScalar(text: string): string | number | boolean {
   return text;
 }
 
-/** `HOST:PORT`, `[::1]:PORT` or `PORT`; port 0 lets the system choose. */
+/** `HOST:PORT`, `[::1]:PORT`, `:PORT` (all addresses: no host) or `PORT` (loopback); port 0 lets the system choose. */
 export function parseAddress(text: string, option: string): { readonly host: string; readonly port: number } {
-  const match = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]]+)):)?(\d{1,5})$/.exec(text);
+  const match = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]]*)):)?(\d{1,5})$/.exec(text);
   const port = Number(match?.[3] ?? Number.NaN);
   if (match === null || port > 65_535) {
     throw new UsageError(`${option}: expected HOST:PORT such as 127.0.0.1:5432, found ${JSON.stringify(text)}`);

@@ -34,7 +34,7 @@ export function withCollectorOptions(command: Command): Command {
     '48',
   );
   option('--drain-seconds <s>', 'on SIGTERM: how long batches are still taken', 'POSTERN_DRAIN_SECONDS', '5');
-  option('--listen <host:port>', 'where sidecars send records', 'POSTERN_LISTEN', '0.0.0.0:8443');
-  option('--admin <host:port>', 'where /livez, /readyz and /metrics are served', 'POSTERN_ADMIN', '0.0.0.0:19464');
+  option('--listen <host:port>', 'where sidecars send records', 'POSTERN_LISTEN', ':8443');
+  option('--admin <host:port>', 'where /livez, /readyz and /metrics are served', 'POSTERN_ADMIN', ':19464');
   return command;
 }

@@ -35,6 +35,7 @@ describe('an address', () => {
     ['[::1]:0', '::1', 0],
     ['localhost:80', 'localhost', 80],
     ['6000', '127.0.0.1', 6000],
+    [':8443', '', 8443],
   ])('%s', (text, host, port) => {
     expect(parseAddress(text, '--listen')).toEqual({ host, port });
   });
