@@ -87,6 +87,8 @@ export interface ConnectionDependencies {
     readonly parameters: boolean;
     /** Confirmed: a decision is in S3 before its statement is forwarded. Matters only where records are required. */
     readonly durability: 'Spool' | 'Confirmed';
+    /** How long a statement waits for that before it is refused; default 15 s. */
+    readonly confirmTimeoutMs?: number;
     /** Masked: what agents receive is recorded too. */
     readonly results: 'None' | 'Masked';
   };

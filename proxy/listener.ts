@@ -45,7 +45,7 @@ export async function listenForClients(
     cache: new DecisionCache({ maxBytes: cacheMaxBytes, maxEntries: CACHE_MAX_ENTRIES }),
     usage: new UsageLimits(),
     cancels: new CancelKeys(),
-    records: new RecordQueue(dependencies.audit.sink),
+    records: new RecordQueue(dependencies.audit.sink, dependencies.audit.confirmTimeoutMs),
     decide: (input) => decider.decide(input),
   };
   const connections = new Map<Connection, OpenConnection>();

@@ -3,6 +3,8 @@ import type { AuditEvent, AuditSink } from '#audit/event.ts';
 /** What need not be written at once waits this long: completions, and all records that are not required. */
 const FLUSH_DELAY_MS = 5;
 const MAX_WAITING = 128;
+/** So long a statement waits until its record is in S3; then it is refused, and so are all others until records are confirmed again. */
+const CONFIRM_TIMEOUT_MS = 15_000;
 /** Beyond this, with a sink that does not write, the oldest completions are given up; their decisions are on record. */
 const MAX_KEPT = 20_000;
 
@@ -31,9 +33,13 @@ export class RecordQueue {
   #waiting: AuditEvent[] = [];
   #owners: RecordOwner[] = [];
   #timer: NodeJS.Timeout | undefined;
+  /** Records were not confirmed in time, and are not yet. */
+  #isAway = false;
+  readonly #confirmTimeoutMs: number;
 
-  constructor(sink: AuditSink) {
+  constructor(sink: AuditSink, confirmTimeoutMs = CONFIRM_TIMEOUT_MS) {
     this.#sink = sink;
+    this.#confirmTimeoutMs = confirmTimeoutMs;
   }
 
   /** Asks for the write at the end of this turn, `settle` is called then, or at the next `settleAll`; strength none: it is called now. */
@@ -53,12 +59,17 @@ export class RecordQueue {
     this.#owners = [];
     const events = this.#waiting;
     const waiting = events.length;
-    for (const owner of owners) for (const event of owner.takeDecisions()) events.push(event);
+    const isAway = this.#isAway;
+    for (const owner of owners) {
+      const decisions = owner.takeDecisions();
+      if (!isAway || owner.recordStrength !== 'confirmed') for (const event of decisions) events.push(event);
+    }
     const written = this.#sink.append(events);
     if (written) this.#waiting = [];
     else events.length = waiting;
     for (const owner of owners) {
-      if (!written || owner.recordStrength !== 'confirmed') owner.settle(written);
+      if (isAway && owner.recordStrength === 'confirmed') owner.settle(false);
+      else if (!written || owner.recordStrength !== 'confirmed') owner.settle(written);
       else this.#settleConfirmed(owner);
     }
   }
@@ -69,9 +80,25 @@ export class RecordQueue {
       owner.settle(false);
       return;
     }
+    let isSettled = false;
+    const settle = (how: () => void): void => {
+      clearTimeout(timer);
+      if (!isSettled) how();
+      isSettled = true;
+    };
+    const timer = setTimeout(() => {
+      this.#isAway = true;
+      settle(() => owner.abandon());
+    }, this.#confirmTimeoutMs);
     this.#sink.whenConfirmed(this.#sink.lastSeq).then(
-      () => owner.settle(true),
-      () => owner.abandon(),
+      () => {
+        this.#isAway = false;
+        settle(() => owner.settle(true));
+      },
+      () => {
+        this.#isAway = false;
+        settle(() => owner.abandon());
+      },
     );
   }
 

@@ -187,7 +187,7 @@ export interface ProtocolGateOptions {
   /** Takes what agents receive, as audit.results Masked has it. */
   readonly results?: RecordedResult[];
   /** Durability Confirmed, with a sink that says when a line is kept for good; undefined: it cannot say. */
-  readonly confirmed?: { readonly whenConfirmed: AuditSink['whenConfirmed'] };
+  readonly confirmed?: { readonly whenConfirmed: AuditSink['whenConfirmed']; readonly timeoutMs?: number };
   /** Hears of faults of the gate; by default they are thrown. */
   readonly reportFault?: (error: unknown) => void;
 }
@@ -250,6 +250,7 @@ export async function startProtocolGate(options: ProtocolGateOptions): Promise<P
         sink,
         required: true,
         durability: options.confirmed === undefined ? 'Spool' : 'Confirmed',
+        ...(options.confirmed?.timeoutMs === undefined ? {} : { confirmTimeoutMs: options.confirmed.timeoutMs }),
         parameters: options.parameters ?? false,
         results: options.results === undefined ? 'None' : 'Masked',
       },

@@ -108,4 +108,30 @@ describe('durability Confirmed', () => {
     sink.break();
     await refused;
   });
+
+  test('a confirmation that does not come in time ends the session with 58030; others are refused until records are confirmed again', async () => {
+    const sink = heldSink();
+    gate = await startProtocolGate({ target, confirmed: { ...sink, timeoutMs: 200 } });
+    const { events } = gate;
+    const direct = new pg.Client({ ...target, tls: undefined } as pg.ClientConfig);
+    await direct.connect();
+    await direct.query('DROP TABLE IF EXISTS late; CREATE TABLE late (n int)');
+    const refused = { code: '58030', message: expect.stringContaining('the audit record cannot be written') };
+    const [first, second] = [await connect(), await connect()];
+    await expect(first.query('INSERT INTO late VALUES (1)')).rejects.toMatchObject(refused);
+    const written = events.length;
+    await expect(second.query('INSERT INTO late VALUES (2)')).rejects.toMatchObject(refused);
+    expect(events.slice(written).filter(({ phase }) => phase === 'decision')).toEqual([]);
+    sink.release();
+    await sleep(20);
+    const timer = setInterval(sink.release, 20);
+    await second.query('INSERT INTO late VALUES (3)');
+    clearInterval(timer);
+    // What was decided and not forwarded is on record as such.
+    const completions = events.filter((event) => event.phase === 'completion');
+    expect(completions.map(({ sqlstate }) => sqlstate)).toContain('58030');
+    expect((await direct.query('SELECT n FROM late')).rows).toEqual([{ n: 3 }]);
+    await second.end();
+    await direct.end();
+  });
 });
