@@ -9,6 +9,8 @@ import { AGENTS, apply, DATA, eventually, get, helmInstall, IMAGE, type Kubernet
 import { policyWithCustomers, sampleConnection, samplePolicy } from './samples.ts';
 import { COLLECTOR_VALUES, installStore, type Store, type StoredRecord } from './store.ts';
 
+const PODS = ['recorded', 'forced', 'evicted', 'confirmed'];
+
 let store: Store;
 let keyFile: string;
 
@@ -82,6 +84,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   store.close();
+  await kubectl('--namespace', AGENTS, 'delete', 'pod', '--ignore-not-found', ...PODS);
   await kubectl(
     ...['--namespace', DATA, 'delete', '--ignore-not-found'],
     ...['databaseaccesspolicy/confirmed', 'databaseconnection/confirmed', 'pod/store'],
@@ -122,6 +125,11 @@ describe('the record of an agent', () => {
     await expect(
       store.client.send(new DeleteObjectCommand({ Bucket: store.bucket, Key, VersionId })),
     ).rejects.toMatchObject({ $metadata: { httpStatusCode: 403 } });
+  });
+
+  test('is proved by verify while it grows: chains, digests and their signatures', async () => {
+    const { code, stdout, stderr } = await store.postern('verify', '--digest-key', keyFile, '--open');
+    expect([code, stdout], stderr).toEqual([0, expect.stringMatching(/\d+ records in \d+ chains: all hold\n$/)]);
   });
 
   test('is replayed: the session, its statements and what was decided', async () => {

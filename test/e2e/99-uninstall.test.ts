@@ -38,10 +38,13 @@ describe('uninstall', () => {
       left.push(...objects.filter(ours).map(({ metadata }) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`));
     }
     // Which generation was last, and what the keys have signed, outlives the installation.
-    expect(left).toEqual([`configmaps ${SYSTEM}/postern-generations`]);
+    expect(left).toEqual([
+      `configmaps ${SYSTEM}/postern-digest-public-keys`,
+      `configmaps ${SYSTEM}/postern-generations`,
+    ]);
     const secrets = await list('secrets', '--namespace', SYSTEM);
     expect(secrets.map(({ metadata }) => metadata.name)).toEqual(
-      expect.arrayContaining(['postern-ca', 'postern-root-key', 'postern-signing-keys']),
+      expect.arrayContaining(['postern-ca', 'postern-digest-key', 'postern-root-key', 'postern-signing-keys']),
     );
     expect(
       (await run('kubectl', ['get', 'crd', 'databaseconnections.postern.dev', 'databaseaccesspolicies.postern.dev']))
