@@ -53,6 +53,7 @@ async function admins(server: PostgresServer): Promise<Readonly<Record<ShopKind,
     const client = new pg.Client({ connectionString: url.href });
     await client.connect();
     await client.query(text);
+    await client.query(`ALTER DATABASE ${kind} SET statement_timeout = '3s'`);
     return client;
   };
   return {
@@ -81,10 +82,14 @@ export async function startWriteBench(version: 18 | 15): Promise<WriteBench> {
     if (seenReal === undefined || seenOther === undefined || seenHonest === undefined) throw new Error('three answers');
     const isRefused = isRefusedByGate(seenReal.write) && !isRowFilter(seenReal.write);
     const shown = (seen: Outcome, kind: ShopKind): readonly string[] => [
-      ...comparable(seen.write, names[kind], { isOrdered: false, hasOids: false }).map(withoutModifiers),
+      ...comparable(seen.write.map(asRowFilter), names[kind], { isOrdered: false, hasOids: false }).map(
+        withoutModifiers,
+      ),
       ...comparable(seen.after, names[kind], { isOrdered: true, hasOids: false }),
     ];
     const [actual, twin, expected] = [shown(seenReal, 'real'), shown(seenOther, 'other'), shown(seenHonest, 'honest')];
+    // Nobody waits for a statement whose random joins are too large.
+    if ([seenReal, seenOther, seenHonest].some(isTooLong)) return { kind: 'error', problem: undefined };
     const kind = isRefused ? 'refused' : errorOf(seenReal.write) === undefined ? 'done' : 'error';
     const leak = difference(actual, twin);
     if (leak !== undefined) {
@@ -140,6 +145,14 @@ async function isOfThePlan(
     for (const name of settings) await honest.see(`RESET ${name}`);
   }
   return answers.every((answer) => seen.some((one) => difference(one, answer) === undefined));
+}
+
+const isTooLong = ({ write, after }: Outcome): boolean =>
+  [...write, ...after].some((text) => /^E .*C=57014/.test(text));
+
+/** The constraint of the honest table says what the gate says of its filter. */
+function asRowFilter(text: string): string {
+  return text.startsWith('E ') && text.includes('n=row_filter') ? text.replace('C=23514', 'C=42501') : text;
 }
 
 /** RETURNING of a masked column is described by the mask's expression, whose type modifier may be another. */
