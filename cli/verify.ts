@@ -45,7 +45,7 @@ export interface SourceVerdict extends Verdict {
 /** Prints what it finds; 0 if every chain and every digest holds, 1 if not. Throws UsageError for a source that cannot be read. */
 export async function runVerify(given: string, options: VerifyArguments): Promise<number> {
   const isWithout = options.withoutDigests === true;
-  const keys = (options.digestKey ?? []).map(readKey);
+  const keys = (options.digestKey ?? []).flatMap(readKeys);
   if (isWithout && keys.length > 0) throw new UsageError('--without-digests and --digest-key exclude each other');
   const source = await openSource(given, options);
   try {
@@ -109,15 +109,19 @@ export async function verifySource(
   };
 }
 
-function readKey(path: string): KeyObject {
-  let key: KeyObject;
+/** A file may hold several keys, one behind the other: after a rotation both are in use. */
+function readKeys(path: string): readonly KeyObject[] {
+  let keys: readonly KeyObject[];
   try {
-    key = createPublicKey(readFileSync(path, 'utf8'));
+    const text = readFileSync(path, 'utf8');
+    const blocks = text.match(/-----BEGIN [A-Z ]+-----[^-]+-----END [A-Z ]+-----/g) ?? [text];
+    keys = blocks.map((block) => createPublicKey(block));
   } catch {
     throw new UsageError(`--digest-key ${path} is no public key in PEM`);
   }
-  if (key.asymmetricKeyType !== 'ed25519') throw new UsageError(`--digest-key ${path} is not an Ed25519 key`);
-  return key;
+  if (keys.some((key) => key.asymmetricKeyType !== 'ed25519'))
+    throw new UsageError(`--digest-key ${path} is not an Ed25519 key`);
+  return keys;
 }
 
 async function readDigests(source: RecordSource, keys: readonly KeyObject[]): Promise<DigestCheck> {

@@ -196,6 +196,13 @@ describe('postern verify', () => {
     });
   });
 
+  test('takes a file of several keys, one behind the other', async () => {
+    const both = join(mkdtempSync(join(tmpdir(), 'postern-keys-')), 'both.pem');
+    writeFileSync(both, readFileSync(new RecordFolder().keyFile, 'utf8') + readFileSync(folder.keyFile, 'utf8'));
+    expect(await run(folder.path, '--digest-key', both)).toMatchObject({ code: 0 });
+    expect(await run(folder.path, '--digest-key', new RecordFolder().keyFile)).toMatchObject({ code: 1 });
+  });
+
   test('does not pass over digests in silence', async () => {
     expect(await run(folder.path)).toEqual({
       code: 2,
