@@ -49,7 +49,8 @@ describe.each(
         if (verdict.kind === 'rows') for (const feature of select.features) features.add(feature);
         expect(verdict.problem, `${manner}: ${select.text}`).toBeUndefined();
       }),
-      { numRuns: count, seed: SEED },
+      // On a machine under load fewer of them, rather than none.
+      { numRuns: count, seed: SEED, interruptAfterTimeLimit: 150_000 },
     );
     expect(bench.faults()).toEqual([]);
     expect(kinds.rows / total).toBeGreaterThan(0.8);
@@ -57,5 +58,5 @@ describe.each(
     expect(kinds.refused / total).toBeLessThan(0.05);
     expect(planned / total).toBeLessThan(0.01);
     expect(FEATURES.filter((feature) => !features.has(feature))).toEqual([]);
-  }, 180_000);
+  }, 300_000);
 });
