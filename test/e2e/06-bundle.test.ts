@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bundleConfigMapName } from '#bundle/config-map.ts';
 import { kubectl, run, succeed } from '../cluster/programs.ts';
 import { Agent, agentPod } from './agent.ts';
-import { AGENTS, apply, eventually, type Found, get, list, SYSTEM } from './cluster.ts';
+import { AGENTS, apply, eventually, type Found, get, list, SYSTEM, wouldCreate } from './cluster.ts';
 import { policyWithCustomers, samplePolicy } from './samples.ts';
 
 const agent = new Agent(AGENTS, 'agent');
@@ -40,6 +40,16 @@ async function refusedMoreThan(before: number): Promise<void> {
 async function startOperator(): Promise<void> {
   await kubectl('--namespace', SYSTEM, 'scale', 'deployment/postern-operator', '--replicas=2');
   await kubectl('--namespace', SYSTEM, 'rollout', 'status', 'deployment/postern-operator', '--timeout=90s');
+  // Ready is not yet reached: the Service's rules follow a moment later.
+  let last = '';
+  await eventually(
+    'labelled pods can be made',
+    async () => {
+      last = await wouldCreate(agentPod({ name: 'probe' }));
+      return last === 'created' || undefined;
+    },
+    { seen: async () => last },
+  );
 }
 
 const HOLD = { apiVersion: 'admissionregistration.k8s.io/v1', metadata: { name: 'e2e-hold-bundle' } };
