@@ -5,8 +5,9 @@ import { DeleteObjectCommand, ListObjectVersionsCommand } from '@aws-sdk/client-
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { kubectl, succeed } from '../cluster/programs.ts';
 import { type Agent, startAgent } from './agent.ts';
-import { AGENTS, apply, DATA, eventually, get, helmInstall, IMAGE, type KubernetesObject, SYSTEM } from './cluster.ts';
-import { policyWithCustomers, sampleConnection, samplePolicy } from './samples.ts';
+import { AGENTS, apply, DATA, eventually, get, helmInstall, IMAGE, SYSTEM } from './cluster.ts';
+import { policyWithCustomers } from './samples.ts';
+import { applySecondConnection, removeSecondConnection } from './second-connection.ts';
 import { COLLECTOR_VALUES, installStore, type Store, type StoredRecord } from './store.ts';
 
 const PODS = ['recorded', 'forced', 'evicted', 'confirmed'];
@@ -15,37 +16,6 @@ let store: Store;
 let keyFile: string;
 
 const uidOf = async (pod: string): Promise<string> => (await get('pod', AGENTS, pod)).metadata.uid;
-
-/** A second connection to the same database, with Secrets of its own: nothing is forwarded before its decision is in S3. */
-async function applyConfirmed(): Promise<void> {
-  const connection = sampleConnection() as KubernetesObject & { readonly spec: object };
-  const policy = samplePolicy();
-  await apply(
-    await copyOfSecret('shop-agent', 'confirmed-agent'),
-    await copyOfSecret('shop-ca', 'confirmed-ca'),
-    {
-      ...connection,
-      metadata: { name: 'confirmed', namespace: DATA },
-      spec: {
-        ...connection.spec,
-        credentials: { secretRef: { name: 'confirmed-agent' } },
-        tls: { mode: 'VerifyFull', caSecretRef: { name: 'confirmed-ca', key: 'ca.crt' } },
-        audit: { required: true, durability: 'Confirmed' },
-      },
-    },
-    {
-      ...policy,
-      metadata: { name: 'confirmed', namespace: DATA },
-      spec: { ...policy.spec, connectionRef: { name: 'confirmed' } },
-    },
-  );
-}
-
-async function copyOfSecret(from: string, name: string): Promise<KubernetesObject> {
-  const { data } = await get('secret', DATA, from);
-  const metadata = { name, namespace: DATA, labels: { 'postern.dev/connection': 'confirmed' } };
-  return { apiVersion: 'v1', kind: 'Secret', metadata, data };
-}
 
 async function scaleCollector(replicas: number): Promise<void> {
   await kubectl('--namespace', SYSTEM, 'scale', 'deployment/postern-collector', `--replicas=${replicas}`);
@@ -85,10 +55,8 @@ beforeAll(async () => {
 afterAll(async () => {
   store.close();
   await kubectl('--namespace', AGENTS, 'delete', 'pod', '--ignore-not-found', ...PODS);
-  await kubectl(
-    ...['--namespace', DATA, 'delete', '--ignore-not-found'],
-    ...['databaseaccesspolicy/confirmed', 'databaseconnection/confirmed', 'pod/store'],
-  );
+  await removeSecondConnection('confirmed');
+  await kubectl('--namespace', DATA, 'delete', '--ignore-not-found', 'pod/store');
 });
 
 describe('the record of an agent', () => {
@@ -153,7 +121,7 @@ describe('with the collector away', () => {
     timeout: 300_000,
   }, async () => {
     const [forced, evicted] = [await startAgent({ name: 'forced' }), await startAgent({ name: 'evicted' })];
-    await applyConfirmed();
+    await applySecondConnection('confirmed', { audit: { required: true, durability: 'Confirmed' } });
     const confirmed = await startAgent({ name: 'confirmed', connections: 'data/confirmed' });
     const [forcedUid, evictedUid, confirmedUid] = [
       await uidOf('forced'),
