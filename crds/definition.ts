@@ -1,14 +1,13 @@
-import { CATALOG_STATUS } from './catalog-status.ts';
-import { CONNECTION_DOCUMENTATION, POLICY_DOCUMENTATION } from './documentation.ts';
-import type { Json, JsonMap } from './json.ts';
-import { DNS_LABEL, MISSING_OIDC, UNREAD_CA, databaseAccessPolicySpec, databaseConnectionSpec } from './kinds.ts';
-import type { FieldNode, SchemaNode } from './schema.ts';
-
 /**
  * The CustomResourceDefinitions, made from the schemas that manifests are decoded with: structural, every text, list and map bounded, and
  * refusing what the decoder refuses as far as OpenAPI and CEL can say it. What they cannot say is said by the validating webhook.
  * Defaults inside lists are the decoder's alone: written into the object they would show as drift to tools that compare it with Git.
  */
+import { CATALOG_STATUS } from './catalog-status.ts';
+import { CONNECTION_DOCUMENTATION, POLICY_DOCUMENTATION } from './documentation.ts';
+import type { Json, JsonMap } from './json.ts';
+import { DNS_LABEL, MISSING_OIDC, UNREAD_CA, databaseAccessPolicySpec, databaseConnectionSpec } from './kinds.ts';
+import type { FieldNode, SchemaNode } from './schema.ts';
 
 /** `x-kubernetes-validations` by path: what an object's fields must be together. The decoder has each of these rules too. */
 const CONNECTION_RULES: Readonly<Record<string, readonly JsonMap[]>> = {

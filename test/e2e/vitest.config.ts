@@ -19,8 +19,6 @@ export default defineConfig({
     hookTimeout: 300_000,
     teardownTimeout: 20_000,
     globalSetup: ['test/e2e/clean-cluster.ts'],
-    // A real cluster on a small machine may once take longer than a test waits; the report says which test was tried again.
-    retry: process.env['CI'] === undefined ? 0 : 1,
     // Without an installation nothing after it says anything.
     bail: 0,
   },
