@@ -3,9 +3,8 @@
  * the policy hides, and directly on the honest view.
  */
 import { comparable } from '#test/corpus/fidelity/comparable.ts';
-import { FIDELITY_POLICY, type ShopKind, startFidelityServer } from '#test/corpus/fidelity/databases.ts';
-import { type CorpusGate, startCorpusGate } from '#test/corpus/gate.ts';
-import { isRefusedByGate, type Observer, openObserver, type Step } from '#test/corpus/observer.ts';
+import { isRefusedByGate, type Observer, type Step } from '#test/corpus/observer.ts';
+import { difference, startThreeDatabases } from '../three-databases.ts';
 import type { RandomSelect } from './queries.ts';
 
 /** How the statement is sent. */
@@ -66,16 +65,7 @@ function hasFailed(seen: readonly string[]): boolean {
 const errorOf = (seen: readonly string[]): string | undefined => seen.find((text) => text.startsWith('E '));
 
 export async function startSelectBench(version: 18 | 15): Promise<SelectBench> {
-  const fixture = await startFidelityServer(version, true);
-  const { server, names } = fixture;
-  const gate = (database: ShopKind): Promise<CorpusGate> =>
-    startCorpusGate({ serverPort: server.port, database, user: 'bot', password: 'none', policySpec: FIDELITY_POLICY });
-  const [realGate, otherGate] = await Promise.all([gate('real'), gate('other')]);
-  const [real, other, honest] = await Promise.all([
-    openObserver(realGate.port, 'real'),
-    openObserver(otherGate.port, 'other'),
-    openObserver(server.port, 'honest'),
-  ]);
+  const { real, other, honest, names, faults, stop } = await startThreeDatabases(version);
   const judge = async (select: RandomSelect, manner: Manner): Promise<SelectVerdict> => {
     const step = stepOf(select.text, mannerOf(select, manner));
     const options = { isOrdered: select.isOrdered, hasOids: false };
@@ -100,15 +90,7 @@ export async function startSelectBench(version: 18 | 15): Promise<SelectBench> {
     if (select.mayFail) return { ...verdict, isPlanned: true };
     return { ...verdict, problem: `not as on the honest view, under any plan: ${unlike}` };
   };
-  return {
-    judge,
-    faults: () => [...realGate.faults, ...otherGate.faults],
-    stop: async () => {
-      for (const observer of [real, other, honest]) observer.close();
-      await Promise.all([realGate.close(), otherGate.close()]);
-      await fixture.stop();
-    },
-  };
+  return { judge, faults, stop };
 }
 
 async function someOtherPlan(
@@ -123,11 +105,4 @@ async function someOtherPlan(
     if (isSame(seen)) return true;
   }
   return false;
-}
-
-function difference(left: readonly string[], right: readonly string[]): string | undefined {
-  const at = Array.from({ length: Math.max(left.length, right.length) }, (_, index) => index).find(
-    (index) => left[index] !== right[index],
-  );
-  return at === undefined ? undefined : `${left[at] ?? '(nothing)'}  <>  ${right[at] ?? '(nothing)'}`;
 }

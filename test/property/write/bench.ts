@@ -5,10 +5,10 @@
  */
 import pg from 'pg';
 import { comparable } from '#test/corpus/fidelity/comparable.ts';
-import { FIDELITY_POLICY, type ShopKind, startFidelityServer } from '#test/corpus/fidelity/databases.ts';
-import { type CorpusGate, startCorpusGate } from '#test/corpus/gate.ts';
-import { isRefusedByGate, type Observer, openObserver, type Step } from '#test/corpus/observer.ts';
+import type { ShopKind } from '#test/corpus/fidelity/databases.ts';
+import { isRefusedByGate, type Observer, type Step } from '#test/corpus/observer.ts';
 import type { PostgresServer } from '#test/postgres.ts';
+import { difference, startThreeDatabases } from '../three-databases.ts';
 import { PLANS } from '../select/bench.ts';
 import type { RandomWrite } from './statements.ts';
 
@@ -64,19 +64,14 @@ async function admins(server: PostgresServer): Promise<Readonly<Record<ShopKind,
 }
 
 export async function startWriteBench(version: 18 | 15): Promise<WriteBench> {
-  const fixture = await startFidelityServer(version, true);
-  const { server, names } = fixture;
-  const databases = await admins(server);
-  const gate = (database: ShopKind): Promise<CorpusGate> =>
-    startCorpusGate({ serverPort: server.port, database, user: 'bot', password: 'none', policySpec: FIDELITY_POLICY });
-  const [realGate, otherGate] = await Promise.all([gate('real'), gate('other')]);
-  const [real, other, honest] = await Promise.all([
-    openObserver(realGate.port, 'real'),
-    openObserver(otherGate.port, 'other'),
-    openObserver(server.port, 'honest'),
-  ]);
+  let databases: readonly pg.Client[] = [];
+  const three = await startThreeDatabases(version, async (server) => {
+    databases = Object.values(await admins(server));
+    return async () => void (await Promise.all(databases.map((client) => client.end())));
+  });
+  const { real, other, honest, names, faults, stop } = three;
   const judge = async (write: RandomWrite, manner: Manner): Promise<WriteVerdict> => {
-    await Promise.all(Object.values(databases).map((client) => client.query(SAME_NUMBERS)));
+    await Promise.all(databases.map((client) => client.query(SAME_NUMBERS)));
     const step: Step = manner === 'simple' ? write.text : { parse: write.text };
     const [seenReal, seenOther, seenHonest] = await Promise.all([real, other, honest].map((one) => outcome(one, step)));
     if (seenReal === undefined || seenOther === undefined || seenHonest === undefined) throw new Error('three answers');
@@ -102,16 +97,7 @@ export async function startWriteBench(version: 18 | 15): Promise<WriteBench> {
     if (unlike === undefined || isAsGood(write, seenHonest.write, seenReal.write)) return { kind, problem: undefined };
     return { kind, problem: `not as on the honest view: ${unlike}` };
   };
-  return {
-    judge,
-    faults: () => [...realGate.faults, ...otherGate.faults],
-    stop: async () => {
-      for (const observer of [real, other, honest]) observer.close();
-      await Promise.all([realGate.close(), otherGate.close()]);
-      await Promise.all(Object.values(databases).map((client) => client.end()));
-      await fixture.stop();
-    },
-  };
+  return { judge, faults, stop };
 }
 
 interface Outcome {
@@ -176,11 +162,4 @@ function isAsGood({ mayFail, features }: RandomWrite, expected: readonly string[
   if (found === undefined && /C=42702/.test(wanted ?? '')) return true;
   const isConflict = features.has('ON CONFLICT DO NOTHING') || features.has('ON CONFLICT DO UPDATE');
   return isConflict && found === undefined && /C=23514/.test(wanted ?? '');
-}
-
-function difference(left: readonly string[], right: readonly string[]): string | undefined {
-  const at = Array.from({ length: Math.max(left.length, right.length) }, (_, index) => index).find(
-    (index) => left[index] !== right[index],
-  );
-  return at === undefined ? undefined : `${left[at] ?? '(nothing)'}  <>  ${right[at] ?? '(nothing)'}`;
 }
