@@ -47,7 +47,7 @@ const vitestReport = [
   `--outputFile.json=${reportPath}`,
 ];
 
-const clusterReport = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportPath}`];
+const suiteReport = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportPath}`];
 
 const STEPS: readonly Step[] = [
   { name: 'types', command: ['npm', 'run', '--silent', 'types'], count: 'one', timeoutMinutes: 5 },
@@ -61,20 +61,26 @@ const STEPS: readonly Step[] = [
   { name: 'drivers', command: ['npm', 'run', '--silent', 'test:drivers'], count: 'closing-line', timeoutMinutes: 20 },
   {
     name: 'S3',
-    command: ['npm', 'run', '--silent', 'test:s3', '--', ...clusterReport],
+    command: ['npm', 'run', '--silent', 'test:s3', '--', ...suiteReport],
     count: 'vitest',
     timeoutMinutes: 8,
   },
   {
+    name: 'browser',
+    command: ['npm', 'run', '--silent', 'test:browser', '--', ...suiteReport],
+    count: 'vitest',
+    timeoutMinutes: 5,
+  },
+  {
     name: 'cluster',
-    command: ['npm', 'run', '--silent', 'test:cluster', '--', ...clusterReport],
+    command: ['npm', 'run', '--silent', 'test:cluster', '--', ...suiteReport],
     count: 'vitest',
     timeoutMinutes: 8,
     needsCluster: true,
   },
   {
     name: 'end to end',
-    command: ['npm', 'run', '--silent', 'test:e2e', '--', ...clusterReport],
+    command: ['npm', 'run', '--silent', 'test:e2e', '--', ...suiteReport],
     count: 'vitest',
     timeoutMinutes: 20,
     needsCluster: true,

@@ -5,6 +5,7 @@ const NOT_RUN = [
   'test:drivers (psql, pgbench, psycopg, asyncpg, SQLAlchemy, pgx, JDBC: needs Python, Go, Java)',
   'test:cluster, test:e2e (CRDs, chart, operator and gate in a real cluster: needs one, see test/README.md)',
   'test:s3, test:fault (collector and record against a real S3 server: needs Versity S3 Gateway, see test/s3/run.ts)',
+  'test:browser (the replayed session as a page: needs Chromium or Chrome)',
   'bench (speed and memory against direct connections and PgBouncer)',
 ];
 
