@@ -66,7 +66,12 @@ const visible = async (): Promise<readonly string[]> =>
   (await page.locator('section:visible').allInnerTexts()).map((text) => text.split('\n')[0] ?? '');
 const position = async (): Promise<string> => page.locator('#position').innerText();
 
-const STEPS = ['+00:00.000 session start', '+00:01.000 Masked SELECT', '+00:02.000 Denied SELECT', '+00:03.000 session end'];
+const STEPS = [
+  '+00:00.000 session start',
+  '+00:01.000 Masked SELECT',
+  '+00:02.000 Denied SELECT',
+  '+00:03.000 session end',
+];
 
 describe('the page of a session', () => {
   test('begins with its first step, and is stepped through by keys', async () => {
