@@ -6,14 +6,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { kubectl, succeed } from '../cluster/programs.ts';
 import { type Agent, startAgent } from './agent.ts';
 import { AGENTS, apply, DATA, eventually, get, helmInstall, IMAGE, SYSTEM } from './cluster.ts';
+import { asOwner } from './database.ts';
 import { policyWithCustomers } from './samples.ts';
 import { applySecondConnection, removeSecondConnection } from './second-connection.ts';
 import { COLLECTOR_VALUES, installStore, type Store, type StoredRecord } from './store.ts';
 
-const PODS = ['recorded', 'forced', 'evicted', 'confirmed'];
+const PODS = ['recorded', 'seen', 'forced', 'evicted', 'confirmed'];
 
 let store: Store;
 let keyFile: string;
+let agentOfShop: Agent;
 
 const uidOf = async (pod: string): Promise<string> => (await get('pod', AGENTS, pod)).metadata.uid;
 
@@ -56,20 +58,20 @@ afterAll(async () => {
   store.close();
   await kubectl('--namespace', AGENTS, 'delete', 'pod', '--ignore-not-found', ...PODS);
   await removeSecondConnection('confirmed');
+  await removeSecondConnection('seen');
   await kubectl('--namespace', DATA, 'delete', '--ignore-not-found', 'pod/store');
 });
 
 describe('the record of an agent', () => {
-  let agent: Agent;
   let uid: string;
 
   test('comes to S3, in the layout: what it asked, what was decided, what came of it', {
     timeout: 120_000,
   }, async () => {
-    agent = await startAgent({ name: 'recorded' });
+    agentOfShop = await startAgent({ name: 'recorded' });
     uid = await uidOf('recorded');
-    expect(await agent.ask('SELECT count(*) > 0 FROM customers')).toBe('t');
-    expect(await agent.ask('DROP TABLE customers')).toMatch(/42501/);
+    expect(await agentOfShop.ask('SELECT count(*) > 0 FROM customers')).toBe('t');
+    expect(await agentOfShop.ask('DROP TABLE customers')).toMatch(/42501/);
     await untilStored(uid, 'DROP TABLE customers');
     const keys = await store.keys();
     const layout =
@@ -113,6 +115,42 @@ describe('the record of an agent', () => {
     expect(replayed.code, replayed.stderr).toBe(0);
     expect(replayed.stdout).toContain('DROP TABLE customers');
     expect(replayed.stdout).toMatch(/denied/i);
+  });
+});
+
+describe('the results of an agent, where its connection asks for them', () => {
+  test('come to S3 as it received them, and are replayed with its session: masked, and nothing that it did not see', {
+    timeout: 120_000,
+  }, async () => {
+    await applySecondConnection('seen', { audit: { results: 'Masked' } });
+    const agent = await startAgent({ name: 'seen', connections: 'data/seen' });
+    const email = await asOwner("SELECT email FROM customers WHERE region = 'eu' ORDER BY id LIMIT 1");
+    const masked = `${email[0]}***@${email.split('@')[1]}`;
+    const question = 'SELECT id, email, NULL AS nothing FROM customers ORDER BY id LIMIT 1';
+    expect(await agent.ask(question)).toContain(`|${masked}|`);
+    const results = await eventually('the bucket has the result', async () => {
+      const objects = await store.results();
+      return objects.find(({ text }) => text.includes(masked));
+    });
+    const { session, columns, rows } = JSON.parse(results.text.split('\n').find((line) => line.includes(masked)) ?? '');
+    expect(results.key).toMatch(
+      new RegExp(String.raw`^audit/results/event_date=\d{4}-\d\d-\d\d/${session}/[0-9a-f-]{36}\.ndjson\.zst$`),
+    );
+    expect([columns, rows]).toEqual([['id', 'email', 'nothing'], [[expect.stringMatching(/^\d+$/), masked, null]]]);
+    const all = (await store.results()).map(({ text }) => text).join('');
+    expect(all).not.toContain(email);
+    await untilStored(await uidOf('seen'), question);
+    const { code, stdout, stderr } = await store.postern('replay', '--session', session, '--speed', '0');
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain(masked);
+    expect(stdout).toMatch(/id +\| email +\| nothing/);
+    await kubectl('--namespace', AGENTS, 'delete', 'pod', 'seen', '--timeout=90s');
+  });
+
+  test('are not recorded for a connection that does not ask', async () => {
+    expect(await agentOfShop.ask('SELECT count(*) AS unrecorded_result FROM orders')).toMatch(/^\d+$/);
+    await untilStored(await uidOf('recorded'), 'SELECT count(*) AS unrecorded_result FROM orders');
+    expect((await store.results()).map(({ text }) => text).join('')).not.toContain('unrecorded_result');
   });
 });
 
@@ -161,7 +199,7 @@ describe('with the collector away', () => {
       const ended = (await store.records()).filter(
         ({ unmapped }) => (unmapped as { readonly reason?: string }).reason === 'process_end',
       );
-      return ended.length >= 2 ? true : undefined;
+      return ended.length >= 3 ? true : undefined;
     });
     await scaleCollector(0);
     const { code, stdout, stderr } = await store.postern('verify', '--digest-key', keyFile, '--json');

@@ -60,6 +60,8 @@ export interface Store {
   readonly bucket: string;
   readonly keys: () => Promise<readonly string[]>;
   readonly records: () => Promise<readonly StoredRecord[]>;
+  /** Objects of recorded results: their keys, and their lines. */
+  readonly results: () => Promise<readonly { readonly key: string; readonly text: string }[]>;
   /** A command of ours over all that the store holds: `postern verify s3://... OPTIONS`. */
   readonly postern: (command: string, ...options: readonly string[]) => Promise<Ran>;
   readonly close: () => void;
@@ -115,8 +117,17 @@ export async function installStore(): Promise<Store> {
     keys,
     records: async () => {
       const events = (await keys()).filter((key) => key.startsWith('audit/events/'));
-      const lines = await Promise.all(events.map(async (key) => await linesOf(client, key)));
-      return lines.flat();
+      const texts = await Promise.all(events.map(async (key) => await textOf(client, key)));
+      return texts.flatMap((text) =>
+        text
+          .trimEnd()
+          .split('\n')
+          .map((line) => JSON.parse(line) as StoredRecord),
+      );
+    },
+    results: async () => {
+      const ofResults = (await keys()).filter((key) => key.startsWith('audit/results/'));
+      return await Promise.all(ofResults.map(async (key) => ({ key, text: await textOf(client, key) })));
     },
     postern: async (command, ...options) => {
       const main = new URL('../../cli/main.ts', import.meta.url).pathname;
@@ -132,13 +143,9 @@ export async function installStore(): Promise<Store> {
   };
 }
 
-async function linesOf(client: S3Client, key: string): Promise<readonly StoredRecord[]> {
+async function textOf(client: S3Client, key: string): Promise<string> {
   const { Body: body } = await client.send(new GetObjectCommand({ Bucket: BUCKET, Key: key }));
-  const text = zstdDecompressSync((await body?.transformToByteArray()) ?? new Uint8Array()).toString('utf8');
-  return text
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as StoredRecord);
+  return zstdDecompressSync((await body?.transformToByteArray()) ?? new Uint8Array()).toString('utf8');
 }
 
 async function forward(): Promise<{ readonly url: string; readonly forwarding: ChildProcess }> {
