@@ -1,40 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { parse, parseAllDocuments } from 'yaml';
+import { parse } from 'yaml';
+import { installForeignDefinitions } from './foreign-definitions.ts';
 import { kubectl, run, succeed } from './programs.ts';
+import { CHART, type Manifest, renderChart } from './rendered-chart.ts';
 
-const CHART = new URL('../../charts/postern', import.meta.url).pathname;
 const NAMESPACE = 'package-chart';
 const DATA = 'package-chart-data';
 
-/** Kinds of the Prometheus operator and of cert-manager: the API server has no schema of them here. */
-const FOREIGN_GROUPS = ['monitoring.coreos.com/', 'cert-manager.io/'];
-
-interface Manifest {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly metadata: {
-    readonly name: string;
-    readonly namespace?: string;
-    readonly annotations?: Record<string, string>;
-  };
-  readonly [field: string]: unknown;
-}
-
-async function render(...values: readonly string[]): Promise<readonly Manifest[]> {
-  const text = await succeed('helm', [
-    'template',
-    'postern',
-    CHART,
-    '--namespace',
-    NAMESPACE,
-    ...values.flatMap((value) => ['--set-json', value]),
-  ]);
-  return parseAllDocuments(text).flatMap((document) => {
-    const manifest = document.toJS() as Manifest | null;
-    return manifest === null ? [] : [manifest];
-  });
-}
+const render = (...values: readonly string[]) => renderChart(NAMESPACE, ...values);
 
 const NAMESPACED = `connectionNamespaces=["${DATA}"]`;
 const COLLECTOR = 'collector={"enabled":true,"s3":{"bucket":"records"}}';
@@ -90,13 +64,17 @@ const VARIANTS: readonly (readonly [string, readonly string[]])[] = [
   ],
 ];
 
+let removeForeignDefinitions: () => Promise<void>;
+
 beforeAll(async () => {
+  removeForeignDefinitions = await installForeignDefinitions();
   for (const namespace of [NAMESPACE, DATA]) {
     await run('kubectl', ['create', 'namespace', namespace]);
     await kubectl('label', '--overwrite', 'namespace', namespace, 'pod-security.kubernetes.io/warn=restricted');
   }
 });
 afterAll(async () => {
+  await removeForeignDefinitions();
   await kubectl('delete', 'namespace', NAMESPACE, DATA, '--wait=false');
 });
 
@@ -105,19 +83,20 @@ describe('the chart', () => {
     expect(await succeed('helm', ['lint', '--strict', CHART])).toContain('0 chart(s) failed');
   });
 
-  test.each(VARIANTS)("is valid by the API server's own schemas, without a warning: %s", async (_, values) => {
-    const own = (await render(...values)).filter(
-      ({ apiVersion }) => !FOREIGN_GROUPS.some((group) => apiVersion.startsWith(group)),
-    );
-    expect(own.length).toBeGreaterThan(10);
-    const { code, stderr } = await run(
-      'kubectl',
-      ['apply', '--server-side', '--force-conflicts', '--dry-run=server', '--validate=strict', '--filename', '-'],
-      own.map((manifest) => JSON.stringify(manifest)).join('\n---\n'),
-    );
-    expect(stderr).toBe('');
-    expect(code).toBe(0);
-  });
+  test.each(VARIANTS)(
+    'is valid by the schemas of the API server, the Prometheus operator and cert-manager, without a warning: %s',
+    async (_, values) => {
+      const manifests = await render(...values);
+      expect(manifests.length).toBeGreaterThan(10);
+      const { code, stderr } = await run(
+        'kubectl',
+        ['apply', '--server-side', '--force-conflicts', '--dry-run=server', '--validate=strict', '--filename', '-'],
+        manifests.map((manifest) => JSON.stringify(manifest)).join('\n---\n'),
+      );
+      expect(stderr).toBe('');
+      expect(code).toBe(0);
+    },
+  );
 
   test('renders the same at each call: nothing is made up in templates', async () => {
     expect(await render(NAMESPACED)).toEqual(await render(NAMESPACED));
@@ -221,19 +200,6 @@ describe('the chart', () => {
     expect(code).not.toBe(0);
     expect(stderr).toContain(named);
   });
-
-  test('every alert and panel asks for metrics that exist', async () => {
-    const text = readFileSync(`${CHART}/dashboards/postern.json`, 'utf8');
-    const rules = JSON.stringify(
-      (await render('monitoring.prometheusRule.enabled=true', COLLECTOR)).filter(
-        ({ kind }) => kind === 'PrometheusRule',
-      ),
-    );
-    const asked = [...`${text}${rules}`.matchAll(/\bpostern_[a-z_]+/g)].map(([name]) => name.replace(/_bucket$/, ''));
-    const known = metricNames();
-    expect(known.size).toBeGreaterThan(20);
-    expect([...new Set(asked)].filter((name) => !known.has(name))).toEqual([]);
-  });
 });
 
 interface Rule {
@@ -247,15 +213,3 @@ const covers =
   (resource: string) =>
   ({ resources }: Rule): boolean =>
     resources.includes(resource) || resources.includes('*');
-
-/** The metrics that operator, sidecar and collector make, read from where they are made. */
-function metricNames(): ReadonlySet<string> {
-  const sources = ['operator/metrics.ts', 'proxy/metrics.ts', 'collector/metrics.ts'].map((path) =>
-    readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8'),
-  );
-  return new Set(
-    [...sources.join('\n').matchAll(/name: 'postern_([a-z_]+)'|\bcounter\(\s*'([a-z_]+)'/g)].map(
-      ([, whole, short]) => `postern_${whole ?? short ?? ''}`,
-    ),
-  );
-}
