@@ -27,6 +27,8 @@ export interface CollectorProcessOptions {
   readonly flags?: readonly string[];
   /** The program as it is delivered; default: its source. */
   readonly program?: string;
+  /** The environment in which it looks for its rights to the bucket; default: keys. */
+  readonly credentials?: Readonly<Record<string, string>>;
 }
 
 /** As the chart sets them: large buffers go back to the system when they are freed, and the heap is kept small. */
@@ -45,9 +47,11 @@ export async function startCollectorProcess(options: CollectorProcessOptions): P
   const ports = ['--plain-http', '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0'];
   const tokens = ['--issuer', ISSUER, '--jwks-uri', jwksUri];
   const program = [main, 'collector', ...where, ...ports, ...tokens, '--drain-seconds', '0', ...(options.flags ?? [])];
+  const credentials = options.credentials ?? { AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET_KEY };
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('AWS_'));
   const child = spawn(process.execPath, program, {
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET_KEY, ...MEMORY_SETTINGS },
+    env: { ...Object.fromEntries(inherited), ...credentials, ...MEMORY_SETTINGS },
   });
   process.once('exit', () => child.kill('SIGKILL'));
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
