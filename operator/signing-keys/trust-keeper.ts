@@ -21,7 +21,7 @@ import {
   type StoredKey,
   type StoredKeys,
 } from './stored-keys.ts';
-import { certificatesOf, readKeySet, wantedKeySet } from './trust.ts';
+import { readKeySet, trustedAuthorities, wantedKeySet } from './trust.ts';
 
 export interface TrustRules {
   readonly root: RotationRules;
@@ -79,14 +79,11 @@ export class TrustKeeper {
   /** Does what is due; run again after the time given. Throws where a write fails or a Secret is damaged: try again. */
   async step(): Promise<{ readonly requeueAfterMs: number }> {
     const { rules, externalAuthorities } = this.#options;
-    const external = externalAuthorities();
     const root = await this.#advance(ROOT_KEY_SECRET, rules.root, makeSigningKey);
-    const authority =
-      external === undefined ? await this.#advance(AUTHORITY_SECRET, rules.authority, makeAuthority) : undefined;
+    const authority = await this.#advance(AUTHORITY_SECRET, rules.authority, makeAuthority);
     const signing = await this.#advance(SIGNING_KEYS_SECRET, rules.signing, makeSigningKey);
-    const authorities = external ?? certificatesOf(authority?.stored.keys ?? []);
-    await this.#signKeySet(root.stored, signing, authorities);
-    const waits = [root.waitMs, signing.waitMs, authority?.waitMs ?? MAX_WAIT_MS, MAX_WAIT_MS];
+    await this.#signKeySet(root.stored, signing, trustedAuthorities(externalAuthorities(), authority.stored.keys));
+    const waits = [root.waitMs, signing.waitMs, authority.waitMs, MAX_WAIT_MS];
     return { requeueAfterMs: Math.max(10, Math.min(...waits)) };
   }
 

@@ -41,7 +41,7 @@ export function readTrust(secrets: TrustSecrets, external: readonly string[] | u
   }
   const rootKeys = decodeStoredKeys(root).keys;
   const signingKeys = decodeStoredKeys(signing);
-  const authorities = external === undefined && authority !== undefined ? decodeStoredKeys(authority).keys : [];
+  const authorities = authority === undefined ? [] : decodeStoredKeys(authority).keys;
   const current = signingKeys.keys.find((key) => key.phase === 'Current');
   const keySet = readKeySet(signingKeys.keySetText, rootKeys);
   if (current === undefined || keySet === undefined) {
@@ -55,7 +55,7 @@ export function readTrust(secrets: TrustSecrets, external: readonly string[] | u
   if (!keySet.signingKeys.some((key) => key.kid === signer.kid)) {
     return { kind: 'incomplete', reason: 'the key set does not name the signing key yet' };
   }
-  const issuing = issuingAuthority(authorities);
+  const issuing = external === undefined ? issuingAuthority(authorities) : undefined;
   // A certificate of an authority that the key set does not name would be refused by every sidecar.
   if (issuing !== undefined && !keySet.certificateAuthorities.includes(issuing.certificatePem)) {
     return { kind: 'incomplete', reason: 'the key set does not name the certificate authority yet' };
@@ -69,7 +69,7 @@ export function readTrust(secrets: TrustSecrets, external: readonly string[] | u
       rootKeys: newPodRootKeys(rootKeys),
       retiringRootKeys: rootKeys.filter((key) => key.phase === 'Previous').map(publicKeyOf),
       authority: issuing,
-      certificateAuthorities: external ?? certificatesOf(authorities),
+      certificateAuthorities: trustedAuthorities(external, authorities),
     },
   };
 }
@@ -118,6 +118,17 @@ export function wantedKeySet(
 export function certificatesOf(keys: readonly StoredKey[]): readonly string[] {
   const ordered = [...keys].sort((a, b) => a.createdAtMs - b.createdAtMs);
   return ordered.flatMap((key) => key.certificatePem ?? []);
+}
+
+/**
+ * What clients should trust. Where certificates come from outside too the operator's own authority is among them: when it is to issue again,
+ * a replica that does so is trusted before the last one that does not has gone.
+ */
+export function trustedAuthorities(
+  external: readonly string[] | undefined,
+  own: readonly StoredKey[],
+): readonly string[] {
+  return [...(external ?? []), ...certificatesOf(own)];
 }
 
 export function publicKeyOf(key: StoredKey): string {

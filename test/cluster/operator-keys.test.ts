@@ -31,12 +31,12 @@ afterAll(async () => {
   client.close();
 });
 
-function keeper(): TrustKeeper {
+function keeper(externalAuthorities: () => readonly string[] | undefined = () => undefined): TrustKeeper {
   return new TrustKeeper({
     client,
     namespace,
     rules: trustRules(OVERLAP_MS),
-    externalAuthorities: () => undefined,
+    externalAuthorities,
     log: quietLog,
     now: () => nowMs,
   });
@@ -148,6 +148,28 @@ describe("the operator's keys in Secrets", () => {
     }
     const stranger = Buffer.alloc(32, 7).toString('base64url');
     expect(judge([stranger], after.keySetText)).toMatchObject({ kind: 'refused', reason: 'UnknownKey' });
+  });
+
+  test('with certificates from outside the own authority stays trusted: a replica that issues again is ready under such a leader', async () => {
+    const outside = ['-----BEGIN CERTIFICATE-----\noutside\n-----END CERTIFICATE-----\n'];
+    const before = await trustOnce(() => true, 'trust');
+    await keeper(() => outside).step();
+    const issuing = await trustOnce(({ keySet }) => keySet.version > before.keySet.version, 'another key set');
+    expect(issuing.keySet.certificateAuthorities).toEqual([...outside, ...before.keySet.certificateAuthorities]);
+    expect(issuing.authority).toEqual(before.authority);
+    expect(source.reason()).toBe('');
+
+    const externalAuthorities = (): readonly string[] => outside;
+    const other = new TrustSource({ client, namespace, externalAuthorities, log: quietLog });
+    other.start();
+    await until(() => other.current() !== undefined, 'the trust of a replica with a certificate from outside');
+    expect(other.current()?.authority).toBeUndefined();
+    expect(other.current()?.certificateAuthorities).toEqual(issuing.keySet.certificateAuthorities);
+    await other.stop();
+
+    await keeper().step();
+    await trustOnce(({ keySet }) => keySet.version > issuing.keySet.version, 'a key set without the outside');
+    expect(source.current()?.keySet.certificateAuthorities).toEqual(before.keySet.certificateAuthorities);
   });
 
   test('a deleted root key comes back as it was, as pods trust no other', async () => {
