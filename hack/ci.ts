@@ -82,7 +82,7 @@ const STEPS: readonly Step[] = [
     name: 'end to end',
     command: ['npm', 'run', '--silent', 'test:e2e', '--', ...suiteReport],
     count: 'vitest',
-    timeoutMinutes: 20,
+    timeoutMinutes: 25,
     needsCluster: true,
   },
   {
