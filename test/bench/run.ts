@@ -132,7 +132,9 @@ if (!quick && only === undefined) {
   const folder = new URL('.', import.meta.url).pathname;
   await writeFile(join(folder, 'figures.json'), `${JSON.stringify({ machine, figures, notRun }, undefined, 2)}\n`);
   const readme = new URL('../../README.md', import.meta.url);
-  const written = `$1\n\n${figureTable(figures)}\n\n${machine}\n\n$2`;
+  const judged = figureTable(figures.filter((figure) => figure.goal !== undefined));
+  const about = `${machine}. All ${figures.length} figures: test/bench/figures.json.`;
+  const written = `$1\n\n${judged}\n\n${about}\n\n$2`;
   const marked = /(<!-- figures: [^>]*-->)[\s\S]*?(<!-- end of figures -->)/;
   await writeFile(readme, (await readFile(readme, 'utf8')).replace(marked, written));
 }

@@ -88,6 +88,7 @@ export async function startWriteBench(version: 18 | 15): Promise<WriteBench> {
     const kind = isRefused ? 'refused' : errorOf(seenReal.write) === undefined ? 'done' : 'error';
     const leak = difference(actual, twin);
     if (leak !== undefined) {
+      if (isOtherConstraint(seenReal.write, seenOther.write)) return { kind, problem: undefined };
       const honestLines = async (): Promise<readonly string[]> => shown(await outcome(honest, step), 'honest');
       if (await isOfThePlan(honest, honestLines, [actual, twin])) return { kind, problem: undefined };
       return { kind, problem: `the twins differ: ${leak}` };
@@ -148,6 +149,14 @@ function withoutModifiers(text: string): string {
 
 function isRowFilter(seen: readonly string[]): boolean {
   return /new row violates the row filter/.test(errorOf(seen) ?? '');
+}
+
+/**
+ * Both fail, on NOT NULL or on a key: which of several rows that are wrong comes first, or which of those that tie is within a LIMIT, is the
+ * plan's to choose. That a key fails for a hidden row's sake is the contract's (`writes.chosenKeys`).
+ */
+function isOtherConstraint(actual: readonly string[], twin: readonly string[]): boolean {
+  return [actual, twin].every((seen) => /C=2350[25]/.test(errorOf(seen) ?? ''));
 }
 
 /**
