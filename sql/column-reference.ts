@@ -76,6 +76,18 @@ function unreadable(
   });
 }
 
+/** What stands in the place of a target's masked column names one table, so that the server would not see that the name has two. */
+function refuseAmbiguous({ column, scope }: Extract<Found, { kind: 'column' }>, location: number): void {
+  const isAmbiguous = scope.items.some(
+    (item) =>
+      item.isTarget !== true &&
+      item.columns.some(({ name, unreadable }) => name === column.name && unreadable === undefined),
+  );
+  if (!isAmbiguous) return;
+  const subject = `column reference "${column.name}" is ambiguous`;
+  refuse('undefined_object', { subject, sqlstate: '42702', location });
+}
+
 function foundColumn(
   found: Extract<Found, { kind: 'column' }>,
   scope: Scope,
@@ -88,6 +100,7 @@ function foundColumn(
   if (column.unreadable !== undefined) unreadable(column, item, names, location);
   noteColumn(context, item, column);
   if (column.replacement !== undefined) {
+    if (names.length === 1) refuseAmbiguous(found, location);
     // Inside a sub-query an unnamed output must keep the column's name: a scalar sub-select takes it from its own output.
     const isNested = found.scope !== scope;
     const named = `(SELECT ${column.replacement} AS ${quoteIdentifier(column.name)})`;

@@ -127,6 +127,21 @@ const UPDATES: readonly WriteCase[] = [
     } as Partial<Outcome>,
   },
   {
+    name: 'RETURNING of a name that two tables have is ambiguous, also where it is masked; with their names it is not',
+    sql: 'UPDATE customers SET name = c.name FROM customers AS c WHERE c.id = customers.id RETURNING email',
+    expected: refused('undefined_object', { sqlstate: '42702', subject: 'column reference "email" is ambiguous' }),
+  },
+  {
+    name: 'RETURNING of what two tables have, by their names',
+    sql: 'UPDATE customers SET name = c.name FROM customers AS c WHERE c.id = customers.id AND c.id = 1 RETURNING customers.email, c.email AS other',
+    expected: done([['a***@example.com', 'a***@example.com']]),
+  },
+  {
+    name: 'a name that only the target has, beside a table without it',
+    sql: 'UPDATE customers SET name = name FROM plain WHERE plain.id = customers.id RETURNING email',
+    expected: done([['a***@example.com']]),
+  },
+  {
     name: 'a hidden column cannot be returned by a sub-query',
     sql: 'UPDATE customers SET name = name RETURNING (SELECT ssn)',
     expected: missing('column "ssn" does not exist'),
