@@ -3,7 +3,7 @@
  * written anew but counted as a series, and the count is written at most once a minute. Recording never fails and never waits.
  */
 import { randomUUID } from 'node:crypto';
-import { isNotFound } from './api-error.ts';
+import { isConflict, isNotFound } from './api-error.ts';
 import type { ClusterClient } from './cluster-client.ts';
 import { microTime } from './leader-election.ts';
 import type { Log } from './log.ts';
@@ -48,8 +48,9 @@ interface Series {
   readonly firstAtMs: number;
   lastAtMs: number;
   count: number;
-  /** Of the Event in the cluster; undefined until it is written. */
-  name: string | undefined;
+  /** Of the Event in the cluster. Chosen before the first attempt: one whose answer was lost is not followed by a second Event. */
+  name: string;
+  isThere: boolean;
   writtenCount: number;
   failures: number;
   writtenAtMs: number;
@@ -96,7 +97,8 @@ export class EventRecorder {
         firstAtMs: now,
         lastAtMs: now,
         count: 1,
-        name: undefined,
+        name: nameFor(event.regarding),
+        isThere: false,
         writtenCount: 0,
         failures: 0,
         writtenAtMs: 0,
@@ -121,12 +123,12 @@ export class EventRecorder {
     const series = this.#series.get(key);
     if (series === undefined || series.count === series.writtenCount) return {};
     const { count } = series;
-    if (series.name === undefined) series.name = await this.#create(series);
+    if (!series.isThere) await this.#create(series);
     else {
       const waitMs = series.writtenAtMs + this.#intervalMs() - this.#now();
       // The second one is written at once: that it repeats is news.
       if (series.writtenCount > 1 && waitMs > 0) return { requeueAfterMs: waitMs };
-      await this.#update(series, series.name, count);
+      await this.#update(series, count);
     }
     series.writtenCount = count;
     series.writtenAtMs = this.#now();
@@ -137,12 +139,10 @@ export class EventRecorder {
     return this.#options.seriesIntervalMs ?? SERIES_INTERVAL_MS;
   }
 
-  async #create(series: Series): Promise<string> {
+  async #create(series: Series): Promise<void> {
+    const { name } = series;
     const { regarding, type, reason, action, note } = series.event;
     const { controller, instance, client } = this.#options;
-    // A pod under admission may have only the first part of its name, which ends in a hyphen.
-    const stem = regarding.name.slice(0, 200).replace(/[^a-z0-9]+$/, '');
-    const name = `${stem}.${randomUUID().replaceAll('-', '').slice(0, 16)}`;
     const event: KubernetesObject = {
       ...EVENT_API,
       metadata: { name, namespace: regarding.namespace ?? 'default' },
@@ -156,18 +156,24 @@ export class EventRecorder {
       type,
       ...(series.count > 1 ? { series: seriesOf(series, series.count) } : {}),
     };
-    await client.create(event);
-    return name;
+    try {
+      await client.create(event);
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+    }
+    series.isThere = true;
   }
 
-  async #update(series: Series, name: string, count: number): Promise<void> {
+  async #update(series: Series, count: number): Promise<void> {
+    const { name } = series;
     const namespace = series.event.regarding.namespace ?? 'default';
     try {
       await this.#options.client.mergePatch({ ...EVENT_API, namespace, name }, { series: seriesOf(series, count) });
     } catch (error) {
       if (!isNotFound(error)) throw error;
       // The API server forgets events after an hour.
-      series.name = await this.#create(series);
+      series.name = nameFor(series.event.regarding);
+      await this.#create(series);
     }
   }
 
@@ -179,6 +185,12 @@ export class EventRecorder {
     // An event is a courtesy: it is not tried for ever. The next one of its kind tries anew.
     if (series !== undefined && ++series.failures >= MAX_FAILURES) this.#series.delete(key);
   }
+}
+
+/** A pod under admission may have only the first part of its name, which ends in a hyphen. */
+function nameFor(regarding: RegardingReference): string {
+  const stem = regarding.name.slice(0, 200).replace(/[^a-z0-9]+$/, '');
+  return `${stem}.${randomUUID().replaceAll('-', '').slice(0, 16)}`;
 }
 
 function seriesOf(series: Series, count: number): { readonly count: number; readonly lastObservedTime: string } {

@@ -298,4 +298,40 @@ describe('events', () => {
     expect(items.find((item) => item['reason'] === 'Ready')?.['note']).toMatch(/^x{1021}…$/);
     await recorder.stop();
   });
+
+  test('one whose answer is lost is written once', async () => {
+    const subject = await client.create(configMap('answered-late'));
+    let attempts = 0;
+    const create: ClusterClient['create'] = async (object) => {
+      const created = await client.create(object);
+      if (++attempts === 1) throw new Error('the connection was lost');
+      return created;
+    };
+    const recorder = new EventRecorder({
+      client: { create, mergePatch: client.mergePatch.bind(client) },
+      controller: 'postern.dev/operator',
+      instance: 'test',
+      log: quietLog,
+      seriesIntervalMs: 100,
+    });
+    const regarding = {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      namespace,
+      name: 'answered-late',
+      uid: subject.metadata.uid ?? '',
+    };
+    const event = { regarding, type: 'Normal', reason: 'Lost', action: 'Reconcile', note: 'no' } as const;
+    const path = collectionPath({ apiVersion: 'events.k8s.io/v1', kind: 'Event', namespace });
+    const written = async (): Promise<readonly KubernetesObject[]> =>
+      (await client.list(path)).items.filter((item) => item['reason'] === 'Lost');
+    recorder.record(event);
+    await until(async () => (await written()).length > 0, 'the event');
+    recorder.record(event);
+    const counted = async (): Promise<boolean> =>
+      (await written()).some((item) => (item['series'] as { count?: number } | undefined)?.count === 2);
+    await until(counted, 'the series of 2');
+    expect(await written()).toHaveLength(1);
+    await recorder.stop();
+  });
 });

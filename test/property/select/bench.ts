@@ -57,9 +57,9 @@ function mannerOf(select: RandomSelect, manner: Manner): Manner {
   return manner === 'binary' && select.features.has('row as output') ? 'extended' : manner;
 }
 
-/** Whether the statement failed on a value: a cast, a division, a sub-select of too many rows. */
+/** Whether the statement failed on a value: a cast, a division, a sub-select of too many rows, chr(0). */
 function hasFailed(seen: readonly string[]): boolean {
-  return /^E 2[12]/.test(errorOf(seen) ?? '');
+  return /^E (?:2[12]|54000)/.test(errorOf(seen) ?? '');
 }
 
 const errorOf = (seen: readonly string[]): string | undefined => seen.find((text) => text.startsWith('E '));
