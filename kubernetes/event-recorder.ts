@@ -48,10 +48,11 @@ interface Series {
   readonly firstAtMs: number;
   lastAtMs: number;
   count: number;
-  /** Of the Event in the cluster. Chosen before the first attempt: one whose answer was lost is not followed by a second Event. */
-  name: string;
+  /** Of the Event in the cluster, for good: whatever answer was lost or wrong, no second Event follows. */
+  readonly name: string;
   isThere: boolean;
   writtenCount: number;
+  /** In a row. */
   failures: number;
   writtenAtMs: number;
 }
@@ -123,13 +124,11 @@ export class EventRecorder {
     const series = this.#series.get(key);
     if (series === undefined || series.count === series.writtenCount) return {};
     const { count } = series;
-    if (!series.isThere) await this.#create(series);
-    else {
-      const waitMs = series.writtenAtMs + this.#intervalMs() - this.#now();
-      // The second one is written at once: that it repeats is news.
-      if (series.writtenCount > 1 && waitMs > 0) return { requeueAfterMs: waitMs };
-      await this.#update(series, count);
-    }
+    const waitMs = series.writtenAtMs + this.#intervalMs() - this.#now();
+    // The second one is written at once: that it repeats is news.
+    if (series.writtenCount > 1 && waitMs > 0) return { requeueAfterMs: waitMs };
+    await (series.isThere ? this.#update(series, count) : this.#create(series, count));
+    series.failures = 0;
     series.writtenCount = count;
     series.writtenAtMs = this.#now();
     return series.count === count ? {} : { requeueAfterMs: 0 };
@@ -139,7 +138,7 @@ export class EventRecorder {
     return this.#options.seriesIntervalMs ?? SERIES_INTERVAL_MS;
   }
 
-  async #create(series: Series): Promise<void> {
+  async #create(series: Series, count: number): Promise<void> {
     const { name } = series;
     const { regarding, type, reason, action, note } = series.event;
     const { controller, instance, client } = this.#options;
@@ -154,27 +153,34 @@ export class EventRecorder {
       regarding,
       note: cutNote(note),
       type,
-      ...(series.count > 1 ? { series: seriesOf(series, series.count) } : {}),
+      ...(count > 1 ? { series: seriesOf(series, count) } : {}),
     };
     try {
       await client.create(event);
+      series.isThere = true;
     } catch (error) {
       if (!isConflict(error)) throw error;
+      // An attempt before this one reached the server, its answer did not reach us.
+      series.isThere = true;
+      if (count > 1) await this.#patch(series, count);
     }
-    series.isThere = true;
   }
 
   async #update(series: Series, count: number): Promise<void> {
-    const { name } = series;
-    const namespace = series.event.regarding.namespace ?? 'default';
     try {
-      await this.#options.client.mergePatch({ ...EVENT_API, namespace, name }, { series: seriesOf(series, count) });
+      await this.#patch(series, count);
     } catch (error) {
       if (!isNotFound(error)) throw error;
       // The API server forgets events after an hour.
-      series.name = nameFor(series.event.regarding);
-      await this.#create(series);
+      series.isThere = false;
+      await this.#create(series, count);
     }
+  }
+
+  async #patch(series: Series, count: number): Promise<void> {
+    const namespace = series.event.regarding.namespace ?? 'default';
+    const reference = { ...EVENT_API, namespace, name: series.name };
+    await this.#options.client.mergePatch(reference, { series: seriesOf(series, count) });
   }
 
   #onFailure(key: string, error: unknown): void {

@@ -262,15 +262,21 @@ describe('leader election', () => {
   });
 });
 
+const seriesCount = (item: KubernetesObject): number | undefined =>
+  (item['series'] as { count?: number } | undefined)?.count;
+
+const recorderOn = (on: Pick<ClusterClient, 'create' | 'mergePatch'>): EventRecorder =>
+  new EventRecorder({
+    client: on,
+    controller: 'postern.dev/operator',
+    instance: 'test',
+    log: quietLog,
+    seriesIntervalMs: 200,
+  });
+
 describe('events', () => {
   test('the same event is counted as a series, a different one is written', async () => {
-    const recorder = new EventRecorder({
-      client,
-      controller: 'postern.dev/operator',
-      instance: 'test',
-      log: quietLog,
-      seriesIntervalMs: 200,
-    });
+    const recorder = recorderOn(client);
     const subject = await client.create(configMap('eventful'));
     const regarding = {
       apiVersion: 'v1',
@@ -289,49 +295,81 @@ describe('events', () => {
     recorder.record({ ...event, type: 'Normal', reason: 'Ready', note: 'x'.repeat(5000) });
     const path = collectionPath({ apiVersion: 'events.k8s.io/v1', kind: 'Event', namespace });
     const read = async (): Promise<readonly KubernetesObject[]> => (await client.list(path)).items;
-    const counted = async (): Promise<boolean> =>
-      (await read()).some((item) => (item['series'] as { count?: number } | undefined)?.count === 25);
+    const counted = async (): Promise<boolean> => (await read()).some((item) => seriesCount(item) === 25);
     await until(counted, 'the series of 25');
     const items = await read();
-    expect(new Set(items.map((item) => item['reason']))).toEqual(new Set(['Ready', 'SecretForbidden']));
-    expect(items).toHaveLength(2);
+    expect(items.map((item) => [item['reason'], seriesCount(item)]).toSorted()).toEqual([
+      ['Ready', undefined],
+      ['SecretForbidden', 25],
+    ]);
     expect(items.find((item) => item['reason'] === 'Ready')?.['note']).toMatch(/^x{1021}…$/);
     await recorder.stop();
   });
 
-  test('one whose answer is lost is written once', async () => {
-    const subject = await client.create(configMap('answered-late'));
-    let attempts = 0;
-    const create: ClusterClient['create'] = async (object) => {
-      const created = await client.create(object);
-      if (++attempts === 1) throw new Error('the connection was lost');
-      return created;
-    };
-    const recorder = new EventRecorder({
-      client: { create, mergePatch: client.mergePatch.bind(client) },
-      controller: 'postern.dev/operator',
-      instance: 'test',
-      log: quietLog,
-      seriesIntervalMs: 100,
+  const lost = (): Error => new ApiUnreachable('the answer was lost');
+  const faults: readonly {
+    readonly what: string;
+    readonly create?: readonly (Error | undefined)[];
+    readonly patch?: readonly (Error | undefined)[];
+  }[] = [
+    { what: 'the answer to its creation is lost', create: [lost()] },
+    { what: 'the answer to its creation is lost twice', create: [lost(), lost()] },
+    { what: 'it is said not to be there though it is', patch: [new ApiError(404, 'NotFound', 'not found')] },
+    { what: 'the answer to its count is lost', patch: [lost()] },
+  ];
+  for (const [index, { what, create = [], patch = [] }] of faults.entries()) {
+    test(`one is written once, and counted, where ${what}`, async () => {
+      const reason = `Fault${index}`;
+      const name = `fault-${index}`;
+      const subject = await client.create(configMap(name));
+      const creations = [...create];
+      const patches = [...patch];
+      const recorder = recorderOn({
+        create: async (object) => {
+          const answer = await client.create(object).catch((error: unknown) => error);
+          const fault = creations.shift();
+          if (fault !== undefined) throw fault;
+          if (answer instanceof Error) throw answer;
+          return answer as KubernetesObject;
+        },
+        mergePatch: async (reference, body) => {
+          const fault = patches.shift();
+          if (fault !== undefined) throw fault;
+          return await client.mergePatch(reference, body);
+        },
+      });
+      const regarding = { apiVersion: 'v1', kind: 'ConfigMap', namespace, name, uid: subject.metadata.uid ?? '' };
+      const event = { regarding, type: 'Normal', reason, action: 'Reconcile', note: 'no' } as const;
+      const path = collectionPath({ apiVersion: 'events.k8s.io/v1', kind: 'Event', namespace });
+      const written = async (): Promise<readonly KubernetesObject[]> =>
+        (await client.list(path)).items.filter((item) => item['reason'] === reason);
+      recorder.record(event);
+      await until(async () => (await written()).length > 0, 'the event');
+      recorder.record(event);
+      const counted = async (): Promise<boolean> => (await written()).some((item) => seriesCount(item) === 2);
+      await until(counted, 'the series of 2');
+      expect(await written()).toHaveLength(1);
+      expect([...creations, ...patches]).toEqual([]);
+      await recorder.stop();
     });
-    const regarding = {
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      namespace,
-      name: 'answered-late',
-      uid: subject.metadata.uid ?? '',
-    };
-    const event = { regarding, type: 'Normal', reason: 'Lost', action: 'Reconcile', note: 'no' } as const;
-    const path = collectionPath({ apiVersion: 'events.k8s.io/v1', kind: 'Event', namespace });
+  }
+
+  test('one that the API server forgot is written again, with its count', async () => {
+    const subject = await client.create(configMap('forgotten'));
+    const recorder = recorderOn(client);
+    const uid = subject.metadata.uid ?? '';
+    const regarding = { apiVersion: 'v1', kind: 'ConfigMap', namespace, name: 'forgotten', uid };
+    const event = { regarding, type: 'Normal', reason: 'Forgotten', action: 'Reconcile', note: 'no' } as const;
+    const kind = { apiVersion: 'events.k8s.io/v1', kind: 'Event', namespace } as const;
     const written = async (): Promise<readonly KubernetesObject[]> =>
-      (await client.list(path)).items.filter((item) => item['reason'] === 'Lost');
+      (await client.list(collectionPath(kind))).items.filter((item) => item['reason'] === 'Forgotten');
     recorder.record(event);
-    await until(async () => (await written()).length > 0, 'the event');
+    await until(async () => (await written()).length === 1, 'the event');
+    for (const item of await written()) await client.delete({ ...kind, name: item.metadata.name });
+    expect(await written()).toEqual([]);
     recorder.record(event);
-    const counted = async (): Promise<boolean> =>
-      (await written()).some((item) => (item['series'] as { count?: number } | undefined)?.count === 2);
-    await until(counted, 'the series of 2');
-    expect(await written()).toHaveLength(1);
+    await until(async () => (await written()).length === 1, 'the event again');
+    expect(await written()).toMatchObject([{ series: { count: 2 } }]);
     await recorder.stop();
   });
 });

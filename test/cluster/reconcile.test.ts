@@ -362,8 +362,11 @@ describe('pods', () => {
   });
 
   test('what it reports as applied is counted', async () => {
-    await ask(report((await bundle())?.generation ?? 0));
-    await becomes('DatabaseAccessPolicy', 'support', 'Enforced', 'True AllPods');
+    // As a sidecar does, it reports again where a newer generation comes meanwhile.
+    await until(async () => {
+      await ask(report((await bundle())?.generation ?? 0));
+      return (await condition('DatabaseAccessPolicy', 'support', 'Enforced')) === 'True AllPods';
+    }, 'DatabaseAccessPolicy Enforced=True AllPods');
     const { status } = await client.get({
       apiVersion: API,
       kind: 'DatabaseAccessPolicy',
