@@ -4,12 +4,11 @@ import type { CatalogColumn, CatalogRelation, CatalogSnapshot, Oid } from '#sql/
 import { displayQualified } from '#sql/identifiers.ts';
 import {
   type ExpressionPieces,
-  printExpression,
+  printBare,
   type RelationView,
   type TableAction,
   type ViewColumn,
 } from '#sql/relation-view.ts';
-import { quoteIdentifier } from '#sql/identifiers.ts';
 import type { BoundRule } from './bound-rule.ts';
 import { maskExpression, mergeText } from './mask.ts';
 import { columnType } from './sql-type.ts';
@@ -198,7 +197,7 @@ function combinedFilter(
         problem: `column ${foreign} is not of a built-in type; cast it, e.g. ${foreign}::text`,
       });
     }
-    filters.set(printExpression(filter.expression, quoteIdentifier), filter);
+    filters.set(printBare(filter.expression), filter);
   }
   if (impossible) return 'impossible';
   if (filters.size === 0) return undefined;
@@ -228,7 +227,7 @@ export function isStricterThan(child: RelationView, parent: RelationView): boole
 }
 
 function filterText(view: RelationView): string | undefined {
-  return view.rowFilter === undefined ? undefined : printExpression(view.rowFilter.expression, quoteIdentifier);
+  return view.rowFilter === undefined ? undefined : printBare(view.rowFilter.expression);
 }
 
 /** The OIDs of views that hold nothing back from reading. */

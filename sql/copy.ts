@@ -5,8 +5,8 @@ import { clauseRange, nameRange, textRange } from './extents.ts';
 import { quoteIdentifier, quoteQualified } from './identifiers.ts';
 import { parseExpression, parseSql, type Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
-import { noteRead, refuseRelation, resolveRelation } from './relation-reference.ts';
-import { printExpression, type RelationView, type ViewColumn } from './relation-view.ts';
+import { noteRead, qualifyName, refuseRelation, resolveRelation } from './relation-reference.ts';
+import { printBare, type RelationView, type ViewColumn } from './relation-view.ts';
 import type { CatalogRelation } from './catalog.ts';
 import type { WriteInfo } from './returning.ts';
 import { newScope } from './scope.ts';
@@ -17,7 +17,7 @@ import {
   listField,
   locationOf,
   nameList,
-  setFirst,
+  remove,
   stringField,
   treeField,
   unwrap,
@@ -85,7 +85,7 @@ export function processCopy(
   }
   const rangeVar = treeField(content, 'relation') ?? refuse('not_supported', { subject: 'COPY' });
   if (booleanField(content, 'is_from')) {
-    copyIn(content, rangeVar, named, context);
+    copyIn(content, named, context);
     return 'in';
   }
   copyOut(content, rangeVar, named, context);
@@ -114,7 +114,7 @@ function copyQuery(query: Tree, context: Context, writeQuery: (tag: string, cont
 
 function copyOut(content: Tree, rangeVar: Tree, named: readonly string[], context: Context): void {
   const resolved = resolveRelation(rangeVar, context) ?? refuseRelation(rangeVar, context);
-  if (resolved.kind === 'temporary') return qualify(rangeVar, 'pg_temp', resolved.name, context);
+  if (resolved.kind === 'temporary') return qualifyName(content, 'relation', 'pg_temp', resolved.name, context);
   const { relation } = resolved;
   if (resolved.kind !== 'granted') {
     return refuse('catalog_not_allowed', {
@@ -134,7 +134,8 @@ function copyOut(content: Tree, rangeVar: Tree, named: readonly string[], contex
     if (column.mask !== undefined) context.masked.add(fact);
   }
   // The server refuses to copy a view by its name, and so it shall.
-  if (view.isWhole || relation.kind === 'v') return qualify(rangeVar, relation.schema, relation.name, context);
+  if (view.isWhole || relation.kind === 'v')
+    return qualifyName(content, 'relation', relation.schema, relation.name, context);
   if (relation.kind === 'p') {
     refuse('not_supported', {
       subject: `COPY of the partitioned table ${relation.schema}.${relation.name}`,
@@ -163,10 +164,9 @@ function copiedColumns(relation: CatalogRelation, view: RelationView, names: rea
 function selectSql(relation: CatalogRelation, view: RelationView, columns: readonly ViewColumn[]): string {
   const list = columns.map((column) => {
     const name = quoteIdentifier(column.name);
-    return column.mask === undefined ? name : `${printExpression(column.mask.expression, quoteIdentifier)} AS ${name}`;
+    return column.mask === undefined ? name : `${printBare(column.mask.expression)} AS ${name}`;
   });
-  const filter =
-    view.rowFilter === undefined ? '' : ` WHERE (${printExpression(view.rowFilter.expression, quoteIdentifier)})`;
+  const filter = view.rowFilter === undefined ? '' : ` WHERE (${printBare(view.rowFilter.expression)})`;
   return `SELECT ${list.join(', ')} FROM ONLY ${quoteQualified(relation.schema, relation.name)}${filter}`;
 }
 
@@ -178,25 +178,16 @@ function replaceBySelect(content: Tree, rangeVar: Tree, sql: string, context: Co
   const place = textRange(source, { first: range.first, last });
   context.deferred.push(() => {
     replaceText(context, place, `(${sql})`);
-    delete content['relation'];
-    delete content['attlist'];
+    remove(content, 'relation');
+    remove(content, 'attlist');
     content['query'] = parseSql(sql)[0]?.stmt ?? refuse('rewrite_uncertain');
-  });
-}
-
-function qualify(rangeVar: Tree, schema: string, name: string, context: Context): void {
-  const range = textRange(context.source, nameRange(context.source, locationOf(rangeVar)));
-  context.deferred.push(() => {
-    replaceText(context, range, quoteQualified(schema, name));
-    setFirst(rangeVar, 'schemaname', schema);
-    delete rangeVar['catalogname'];
   });
 }
 
 // --- COPY ... FROM ---
 
-function copyIn(content: Tree, rangeVar: Tree, named: readonly string[], context: Context): void {
-  const target = resolveTarget(rangeVar, ['Insert'], context);
+function copyIn(content: Tree, named: readonly string[], context: Context): void {
+  const target = resolveTarget(content, ['Insert'], context);
   const attributes = nameList(content, 'attlist');
   if (target.kind === 'granted') judgeCopied(content, target, attributes, context);
   for (const name of named) requireColumn(target, name, undefined);
@@ -222,7 +213,7 @@ function requireFilter(content: Tree, target: GrantedTarget, context: Context): 
       location: locationOf(target.rangeVar),
     });
   }
-  const sql = raisingCondition(target, printExpression(rowFilter.expression, quoteIdentifier), context);
+  const sql = raisingCondition(target, printBare(rowFilter.expression), context);
   const where = treeField(content, 'whereClause');
   if (where !== undefined) {
     const range = textRange(context.source, clauseRange(context.source, where, WHERE_WORD, NO_WORDS));

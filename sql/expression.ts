@@ -17,7 +17,7 @@ import {
 } from './json-expression.ts';
 import { indirection } from './indirection.ts';
 import { isLeakproofOperator } from './leakproof.ts';
-import { judgeOperatorUse } from './operator-use.ts';
+import { judgeOperatorUse, operatorResult } from './operator-use.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import type { Scope } from './scope.ts';
@@ -60,17 +60,27 @@ export function walkNode(node: Tree, scope: Scope, context: Context): Expression
   return info;
 }
 
+const constantOf = (typeOid: Oid): ExpressionInfo => ({ ...NOTHING_READ, typeOid });
+const CONSTANT = {
+  null: { ...constantOf(LITERAL_UNKNOWN_TYPE), isNull: true },
+  string: constantOf(LITERAL_UNKNOWN_TYPE),
+  boolean: constantOf(BOOL),
+  bits: constantOf(BIT),
+  integer: constantOf(INT4),
+  bigint: constantOf(INT8),
+  numeric: constantOf(NUMERIC),
+} as const;
+
 function constant(content: Tree, _scope: Scope, context: Context): ExpressionInfo {
+  if (content['isnull'] === true) return CONSTANT.null;
+  if (isTree(content['sval'])) return CONSTANT.string;
+  if (isTree(content['boolval'])) return CONSTANT.boolean;
+  if (isTree(content['bsval'])) return CONSTANT.bits;
   const location = numberField(content, 'location') ?? 0;
-  const read = (typeOid: Oid): ExpressionInfo => ({ ...NOTHING_READ, typeOid });
-  if (content['isnull'] === true) return { ...read(LITERAL_UNKNOWN_TYPE), isNull: true };
-  if (isTree(content['sval'])) return read(LITERAL_UNKNOWN_TYPE);
-  if (isTree(content['boolval'])) return read(BOOL);
-  if (isTree(content['bsval'])) return read(BIT);
   if (context.input.catalog.serverVersionNum < 160000 && location > 0) refuseNewNumbers(context, location);
-  if (isTree(content['ival'])) return read(INT4);
+  if (isTree(content['ival'])) return CONSTANT.integer;
   const digits = stringField(treeField(content, 'fval') ?? {}, 'fval') ?? '';
-  return read(/^\d{1,18}$/.test(digits) ? INT8 : NUMERIC);
+  return /^\d{1,18}$/.test(digits) ? CONSTANT.bigint : CONSTANT.numeric;
 }
 
 /** Before version 16 `1_000` and `0x1F` read as a number and an alias. */
@@ -156,7 +166,7 @@ function comparedAsOid(info: ExpressionInfo, context: Context): ExpressionInfo {
 
 function aExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo {
   const kind = stringField(content, 'kind') ?? '';
-  const names = listField(content, 'name').map((n) => stringField(asNode(n, 'String') ?? {}, 'sval') ?? '');
+  const names = nameList(content, 'name');
   const leftNode = treeField(content, 'lexpr');
   const rightNode = treeField(content, 'rexpr');
   const leftAsIs = walkField(content, 'lexpr', scope, context);
@@ -191,7 +201,7 @@ function aExpr(content: Tree, scope: Scope, context: Context): ExpressionInfo {
     ? BOOL
     : kind === 'AEXPR_NULLIF'
       ? leftAsIs.typeOid
-      : operatorResult(operators[0] ?? '', left.typeOid, right.typeOid, context);
+      : operatorResult(operators[0] ?? '', left.typeOid, right.typeOid, context.input.catalog);
   return { ...both, leakproof: leakproof || isClock, typeOid: resultType, constant: false };
 }
 
@@ -263,19 +273,6 @@ function anyIsLeakproof(operator: string, sides: Sides, context: Context): boole
   if (asNode(sides.rightNode, 'A_ArrayExpr') === undefined) return false;
   const element = catalog.typeByOid.get(sides.right.typeOid ?? 0)?.elementOid ?? LITERAL_UNKNOWN_TYPE;
   return isLeakproofOperator(operator, sides.left.typeOid, element, catalog);
-}
-
-function operatorResult(
-  name: string,
-  left: Oid | undefined,
-  right: Oid | undefined,
-  context: Context,
-): Oid | undefined {
-  if (left === undefined || right === undefined) return undefined;
-  const exact = context.input.catalog.operatorsByName
-    .get(name)
-    ?.filter((o) => o.leftTypeOid === left && o.rightTypeOid === right);
-  return exact?.length === 1 ? exact[0]?.resultTypeOid : undefined;
 }
 
 const OPERATORS_OF_KIND: ReadonlyMap<string, (name: string) => readonly string[]> = new Map<

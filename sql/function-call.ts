@@ -9,10 +9,11 @@ import {
   walkWindow,
   stringLiteral,
 } from './walk.ts';
+import { calledFunction, type CalledFunction, type CallName } from './called-function.ts';
 import type { CatalogFunction, Oid } from './catalog.ts';
 import { readField } from './column-reference.ts';
 import { argumentRanges, textRange, type TokenRange } from './extents.ts';
-import { NOT_AVAILABLE, judgeFunctionCall, matchesArity, type FunctionJudgement } from './functions.ts';
+import { NOT_AVAILABLE, type FunctionJudgement } from './functions.ts';
 import { displayName } from './identifiers.ts';
 import {
   visibleRegLiteral,
@@ -32,54 +33,11 @@ import { asNode, booleanField, listField, locationOf, nameList, treeField } from
 import { isRegOid, isVisibleType, judgeCastTo, refuseUntypedBesideReg } from './type-cast.ts';
 import { argumentHole, wrapArguments, wrapNode } from './wrap-node.ts';
 
-function candidates(
-  schema: string | undefined,
-  name: string,
-  arity: number,
-  variadic: boolean,
-  context: Context,
-): readonly CatalogFunction[] {
-  const { catalog, access } = context.input;
-  return (catalog.functionsByName.get(name) ?? []).filter(
-    (one) =>
-      (schema === undefined
-        ? one.schema === 'pg_catalog' || access.schemas.includes(one.schema)
-        : one.schema === schema) && matchesArity(one, arity, variadic),
-  );
-}
-
-/** Polymorphic and other pseudo-types do not name a result type. */
-function resultType(
-  name: string,
-  functions: readonly CatalogFunction[],
-  first: ExpressionInfo | undefined,
-  context: Context,
-): Oid | undefined {
-  const element = elementType(name, first, context);
-  if (element !== undefined) return element;
-  const types = new Set(functions.map((one) => one.returnTypeOid));
-  if (types.size !== 1) return undefined;
-  const [oid] = types;
-  const type = oid === undefined ? undefined : context.input.catalog.typeByOid.get(oid);
-  return type === undefined || type.kind === 'p' ? undefined : oid;
-}
-
 /** unnest of one array of known type gives its elements. */
 function elementType(name: string, argument: ExpressionInfo | undefined, context: Context): Oid | undefined {
   if (name !== 'unnest' || argument?.typeOid === undefined) return undefined;
   const element = context.input.catalog.typeByOid.get(argument.typeOid)?.elementOid ?? 0;
   return element === 0 ? undefined : element;
-}
-
-/** One column of one type: not a row, not a set of rows of unknown shape. */
-function isScalar(functions: readonly CatalogFunction[], context: Context): boolean {
-  return (
-    functions.length > 0 &&
-    functions.every((one) => {
-      const type = context.input.catalog.typeByOid.get(one.returnTypeOid);
-      return type !== undefined && type.kind !== 'c' && type.name !== 'record';
-    })
-  );
 }
 
 const CLOCK: ReadonlySet<string> = new Set(['now', 'transaction_timestamp', 'statement_timestamp', 'clock_timestamp']);
@@ -107,11 +65,6 @@ function readByCall(called: ExpressionInfo, isVolatile: boolean, scope: Scope): 
   return { ...called, guards: [...called.guards, ...scope.items.flatMap((item) => item.allGuards)] };
 }
 
-function looksLikeAggregate(content: Tree, functions: readonly CatalogFunction[]): boolean {
-  if (booleanField(content, 'agg_star') || content['agg_filter'] !== undefined) return true;
-  return functions.some((one) => one.kind === 'a');
-}
-
 /** Arguments, ORDER BY and FILTER; inside of an aggregate, columns need not stand in GROUP BY. */
 function walkArguments(content: Tree, scope: Scope, context: Context, isAggregate: boolean): ExpressionInfo[] {
   if (isAggregate) scope.aggregateDepth += 1;
@@ -124,41 +77,56 @@ function walkArguments(content: Tree, scope: Scope, context: Context, isAggregat
   return infos;
 }
 
-interface CallName {
-  readonly schema: string | undefined;
-  readonly name: string;
-  readonly arity: number;
-  readonly hasVariadic: boolean;
-}
+const TRUSTED: FunctionJudgement = { kind: 'allowed' };
 
 /** Refuses a call that is not allowed; what does not exist and what is not granted give the same answer. */
-function judgeCall(call: CallName, label: string, content: Tree, context: Context): FunctionJudgement {
-  if (context.trusted) return { kind: 'allowed' };
-  const { catalog, access } = context.input;
-  const verdict = judgeFunctionCall({ ...call, catalog, grants: access.functions, schemas: access.schemas });
-  if (verdict.kind === 'refused') refuseFunction(label, call.arity, verdict.reason, content);
-  const target = verdict.kind === 'cast' ? catalog.typeByOid.get(verdict.typeOid) : undefined;
-  if (target !== undefined && !isVisibleType(target, context))
-    refuseFunction(label, call.arity, NOT_AVAILABLE, content);
+function judgeCall(
+  called: CalledFunction,
+  label: string,
+  arity: number,
+  content: Tree,
+  context: Context,
+): FunctionJudgement {
+  if (context.trusted) return TRUSTED;
+  const verdict = called.judgement;
+  if (verdict.kind === 'refused') refuseFunction(label, arity, verdict.reason, content);
+  const target = verdict.kind === 'cast' ? context.input.catalog.typeByOid.get(verdict.typeOid) : undefined;
+  if (target !== undefined && !isVisibleType(target, context)) refuseFunction(label, arity, NOT_AVAILABLE, content);
   return verdict;
+}
+
+function callName(content: Tree): CallName {
+  const names = nameList(content, 'funcname');
+  const within = booleanField(content, 'agg_within_group') ? listField(content, 'agg_order').length : 0;
+  return {
+    schema: names.length > 1 ? names.at(-2) : undefined,
+    name: names.at(-1) ?? '',
+    arity: listField(content, 'args').length + within,
+    hasVariadic: booleanField(content, 'func_variadic'),
+  };
+}
+
+function labelOf({ schema, name }: CallName): string {
+  const isQualified = schema !== undefined && schema !== 'pg_catalog';
+  return isQualified ? `${displayName(schema)}.${displayName(name)}` : displayName(name);
+}
+
+function isAggregateCall(content: Tree, called: CalledFunction): boolean {
+  return called.hasAggregate || booleanField(content, 'agg_star') || content['agg_filter'] !== undefined;
 }
 
 /** Walks one call with its FILTER, ORDER BY and OVER. */
 export function functionCall(content: Tree, scope: Scope, context: Context, node: Tree): ExpressionInfo {
-  const names = nameList(content, 'funcname');
-  const name = names.at(-1) ?? '';
-  const schema = names.length > 1 ? names.at(-2) : undefined;
+  const call = callName(content);
+  const { name, arity } = call;
   const args = listField(content, 'args');
-  const within = booleanField(content, 'agg_within_group') ? listField(content, 'agg_order').length : 0;
-  const arity = args.length + within;
-  const variadic = booleanField(content, 'func_variadic');
-  const label =
-    schema === undefined || schema === 'pg_catalog' ? displayName(name) : `${displayName(schema)}.${displayName(name)}`;
+  const label = labelOf(call);
   context.facts.functions.add(label);
-  const functions = candidates(schema, name, arity, variadic, context);
-  const isAggregate = looksLikeAggregate(content, functions);
+  const called = calledFunction(call, context.input.catalog, context.input.access);
+  const functions = called.candidates;
+  const isAggregate = isAggregateCall(content, called);
   const over = treeField(content, 'over');
-  const verdict = judgeCall({ schema, name, arity, hasVariadic: variadic }, label, content, context);
+  const verdict = judgeCall(called, label, arity, content, context);
   const reference = verdict.kind === 'attribute' ? asNode(args[0], 'ColumnRef') : undefined;
   const field = reference === undefined ? undefined : readField(reference, name, scope, context);
   if (field !== undefined) return field;
@@ -168,17 +136,17 @@ export function functionCall(content: Tree, scope: Scope, context: Context, node
   if (over !== undefined) infos.push(...walkWindow(over, scope, context));
   const reg = regArgument(functions, infos.slice(0, args.length), context);
   const special = applyVerdict(verdict, content, args, node, context);
-  if (functions.some((one) => one.returnsSet)) context.setReturning.add(node);
+  if (called.returnsSet) context.setReturning.add(node);
   // A user's function may name its one result, which the catalog snapshot does not tell.
-  const isBuiltIn = functions.every((one) => one.schema === 'pg_catalog');
-  if (isBuiltIn && isScalar(functions, context)) context.scalarCalls.add(node);
-  const read = readByCall(combine(infos), functions.some((one) => one.volatility === 'v') && !CLOCK.has(name), scope);
-  const leakproof = read.leakproof && functions.length > 0 && functions.every((one) => one.leakproof) && !special;
-  const constant = CLOCK.has(name) && functions.every((one) => one.schema === 'pg_catalog');
+  if (called.isBuiltIn && called.isScalar) context.scalarCalls.add(node);
+  const read = readByCall(combine(infos), called.isVolatile && !CLOCK.has(name), scope);
+  const leakproof = read.leakproof && called.isLeakproof && !special;
+  const constant = CLOCK.has(name) && called.isBuiltIn;
   return {
     ...read,
     leakproof: leakproof || constant,
-    typeOid: verdict.kind === 'cast' ? verdict.typeOid : (reg ?? resultType(name, functions, infos[0], context)),
+    typeOid:
+      verdict.kind === 'cast' ? verdict.typeOid : (reg ?? elementType(name, infos[0], context) ?? called.resultTypeOid),
     aggregate: read.aggregate || isAggregate || isWindow,
     constant,
   };

@@ -221,7 +221,7 @@ export type OperatorJudgement = { readonly kind: 'allowed' } | { readonly kind: 
 const builtInNames = new WeakMap<CatalogSnapshot, Map<string, boolean>>();
 
 /** Whether all operators of a name are in pg_catalog: most are, and then there is nothing to judge. */
-function isBuiltInOnly(catalog: CatalogSnapshot, name: string): boolean {
+export function isBuiltInOnly(catalog: CatalogSnapshot, name: string): boolean {
   let names = builtInNames.get(catalog);
   if (names === undefined) builtInNames.set(catalog, (names = new Map<string, boolean>()));
   let known = names.get(name);
@@ -237,7 +237,6 @@ function isBuiltInOnly(catalog: CatalogSnapshot, name: string): boolean {
 /** Operators of pg_catalog are all allowed; one of a user counts wherever the server could choose it for the known operand types. */
 export function judgeOperator(use: OperatorUse): OperatorJudgement {
   const { schema, name, catalog } = use;
-  if ((schema === undefined || schema === 'pg_catalog') && isBuiltInOnly(catalog, name)) return { kind: 'allowed' };
   const reachable = (candidate: string): boolean =>
     schema === undefined ? candidate === 'pg_catalog' || use.schemas.includes(candidate) : candidate === schema;
   const candidates = (catalog.operatorsByName.get(name) ?? []).filter((candidate) => reachable(candidate.schema));

@@ -7,7 +7,7 @@ import { quoteIdentifier } from './identifiers.ts';
 import { parseExpression, type Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import { resolveColumn, resolveQualified, type FromItem, type Scope } from './scope.ts';
-import { replaceText, surroundText, type Context } from './statement-context.ts';
+import { become, replaceText, surroundText, type Context } from './statement-context.ts';
 import { asNode, listField, nameList } from './tree-access.ts';
 
 function plainKeys(select: Tree, scope: Scope): ReadonlyMap<FromItem, ReadonlySet<string>> {
@@ -121,8 +121,7 @@ function readAsArrayElement(
       const sql = `(pg_catalog.array_agg(${column}))[1]`;
       const named = node.isTarget ? `${sql} AS ${quoteIdentifier(name)}` : sql;
       replaceText(context, textRange(context.source, nameRange(context.source, location)), named);
-      for (const key of Object.keys(node.holder)) delete node.holder[key];
-      Object.assign(node.holder, parseExpression(sql));
+      become(node.holder, parseExpression(sql));
       if (node.target !== undefined && node.isTarget) node.target['name'] = name;
     });
   }

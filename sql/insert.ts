@@ -10,7 +10,7 @@ import { newScope, type Scope } from './scope.ts';
 import { walkIndirection, walkSetList } from './set-list.ts';
 import { surroundText, type Context } from './statement-context.ts';
 import { asNode, listField, locationOf, stringField, treeField } from './tree-access.ts';
-import { refuseUnknown, targetRange, writeScope } from './update.ts';
+import { refuseUnknown, writeScope } from './update.ts';
 import { wrapNode } from './wrap-node.ts';
 import { foreignKeyChecks, noteInsert, raisingText, rowCheck } from './write-check.ts';
 import { columnRules, refuseSentinel, requireColumn, requireSettable, type ColumnRule } from './write-columns.ts';
@@ -107,7 +107,7 @@ export function processInsert(
 ): WriteInfo {
   refuseUnknown(content, FIELDS, 'INSERT');
   const scope = writeScope(content, parent, context);
-  const target = resolveTarget(targetRange(content), ['Insert'], context);
+  const target = resolveTarget(content, ['Insert'], context);
   const rules = target.kind === 'granted' ? columnRules(target, context) : [];
   const named = namedColumns(content, scope, context);
   const source = treeField(content, 'selectStmt');

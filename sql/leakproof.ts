@@ -3,6 +3,7 @@
  * That is pg_proc.proleakproof, and a fixed list of built-ins whose code cannot raise although PostgreSQL does not promise it.
  */
 import type { CatalogOperator, CatalogSnapshot, CatalogType, Oid } from './catalog.ts';
+import { Memo } from './memo.ts';
 
 /** Functions behind comparison operators of pg_catalog; each only compares two valid values. */
 const CANNOT_RAISE: ReadonlySet<string> = new Set(
@@ -56,15 +57,14 @@ export function isLeakproofOperator(
 ): boolean {
   if (leftTypeOid === undefined || rightTypeOid === undefined) return false;
   let known = verdicts.get(catalog);
-  if (known === undefined) verdicts.set(catalog, (known = new Map<string, boolean>()));
-  const key = `${name} ${leftTypeOid} ${rightTypeOid}`;
-  let verdict = known.get(key);
-  if (verdict === undefined) known.set(key, (verdict = judgeOperands(name, leftTypeOid, rightTypeOid, catalog)));
-  return verdict;
+  if (known === undefined) verdicts.set(catalog, (known = new Memo()));
+  return known.get(`${name} ${leftTypeOid} ${rightTypeOid}`, () =>
+    judgeOperands(name, leftTypeOid, rightTypeOid, catalog),
+  );
 }
 
-/** Verdicts by operator and operand types; as many as the statements of a catalog's life use. */
-const verdicts = new WeakMap<CatalogSnapshot, Map<string, boolean>>();
+/** Verdicts by operator and operand types. */
+const verdicts = new WeakMap<CatalogSnapshot, Memo<boolean>>();
 
 function judgeOperands(name: string, leftTypeOid: Oid, rightTypeOid: Oid, catalog: CatalogSnapshot): boolean {
   if (leftTypeOid === UNKNOWN && rightTypeOid === UNKNOWN) return false;

@@ -12,7 +12,7 @@ import { newScope, type Scope } from './scope.ts';
 import { mayLeaveFilter, walkIndirection, walkSetList } from './set-list.ts';
 import { surroundText, type Context } from './statement-context.ts';
 import { asNode, listField, locationOf, stringField, treeField } from './tree-access.ts';
-import { refuseUnknown, targetRange, writeScope } from './update.ts';
+import { refuseUnknown, writeScope } from './update.ts';
 import { wrapNode } from './wrap-node.ts';
 import {
   foreignKeyChecks,
@@ -113,7 +113,7 @@ export function processMerge(
     (element) => asNode(element, 'MergeWhenClause') ?? refuse('not_supported', { subject: 'MERGE' }),
   );
   const actions = clauses.flatMap((clause) => ACTIONS.get(stringField(clause, 'commandType') ?? '') ?? []);
-  const target = resolveTarget(targetRange(content), [...new Set(actions)], context);
+  const target = resolveTarget(content, [...new Set(actions)], context);
   if (actions.length === 0) requireAction(target, 'Select');
   const source = treeField(content, 'sourceRelation') ?? refuse('not_supported', { subject: 'MERGE' });
   processFromClause({ fromClause: [source] }, sourceScope, context);

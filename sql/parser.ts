@@ -3,6 +3,7 @@
  * Locations in trees and tokens are byte offsets of the UTF-8 text.
  */
 import { GrammarError, loadGrammar, printTokens, printTree } from './grammar.ts';
+import { Memo } from './memo.ts';
 import { RefusalError } from './refusal.ts';
 
 /** A node of the raw parse tree: `{ SelectStmt: {...} }` where wrapped, its bare fields where PostgreSQL's struct embeds it. */
@@ -73,17 +74,7 @@ export function parseSql(text: string): readonly ParsedStatement[] {
   return text === '' ? [] : readPrint(printSql(text));
 }
 
-const fragmentTrees = new Map<string, Tree>();
-const MAX_FRAGMENTS = 4_000;
-
-function fragment(key: string, parse: () => Tree): Tree {
-  const known = fragmentTrees.get(key);
-  if (known !== undefined) return known;
-  if (fragmentTrees.size >= MAX_FRAGMENTS) fragmentTrees.clear();
-  const tree = parse();
-  fragmentTrees.set(key, tree);
-  return tree;
-}
+const fragmentTrees = new Memo<Tree>();
 
 function onlySelect(text: string): Tree {
   const statements = parseSql(text);
@@ -96,7 +87,7 @@ function onlySelect(text: string): Tree {
 
 /** Tree of one scalar expression, as a wrapped node. The answer is shared: never change it. */
 export function parseExpression(text: string): Tree {
-  return fragment(`e ${text}`, () => {
+  return fragmentTrees.get(`e ${text}`, () => {
     const targets = onlySelect(`SELECT (${text})`)['targetList'] as readonly { ResTarget: { val: Tree } }[];
     const target = targets[0];
     if (targets.length !== 1 || target === undefined) throw new Error(`not one expression: ${text}`);
@@ -106,7 +97,7 @@ export function parseExpression(text: string): Tree {
 
 /** Tree of one FROM item, as a wrapped node. The answer is shared: never change it. */
 export function parseFromItem(text: string): Tree {
-  return fragment(`f ${text}`, () => {
+  return fragmentTrees.get(`f ${text}`, () => {
     const items = onlySelect(`SELECT FROM ${text}`)['fromClause'] as readonly Tree[];
     const item = items[0];
     if (items.length !== 1 || item === undefined) throw new Error(`not one FROM item: ${text}`);
@@ -116,7 +107,7 @@ export function parseFromItem(text: string): Tree {
 
 /** Tree of a target list, as wrapped ResTarget nodes. The answer is shared: never change it. */
 export function parseTargets(text: string): readonly Tree[] {
-  const tree = fragment(`t ${text}`, () => ({ list: onlySelect(`SELECT ${text}`)['targetList'] }));
+  const tree = fragmentTrees.get(`t ${text}`, () => ({ list: onlySelect(`SELECT ${text}`)['targetList'] }));
   return tree['list'] as readonly Tree[];
 }
 

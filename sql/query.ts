@@ -21,7 +21,7 @@ import { refuse } from './refusal.ts';
 import { hasColumn, newScope, withoutSiblings, type Scope, type ScopeColumn } from './scope.ts';
 import { expandStars } from './star.ts';
 import { surroundText, type Context } from './statement-context.ts';
-import { asNode, listField, locationOf, setFirst, stringField, treeField, unwrap } from './tree-access.ts';
+import { asNode, listField, locationOf, stringField, treeField, unwrap, withFirst } from './tree-access.ts';
 import { inheritTraits, processQuery, type QueryInfo, type QueryOptions } from './query-info.ts';
 import type { Oid } from './catalog.ts';
 import { isRegOid, refuseUntypedBesideReg } from './type-cast.ts';
@@ -299,7 +299,7 @@ function processTargets(select: Tree, scope: Scope, context: Context): Targets {
     }
     const value = treeField(target, 'val') ?? refuse('not_supported', { subject: 'a target' });
     const info = walkExpression(value, scope, context);
-    keepName(target, value, context);
+    keepName(element, target, value, context);
     noteLeakyOuter(scope, info);
     aggregate ||= info.aggregate || context.setReturning.has(value);
     // The value of an aggregate, a window function or a set-returning call is made below every condition on it: the planner pushes none past.
@@ -315,7 +315,7 @@ function processTargets(select: Tree, scope: Scope, context: Context): Targets {
 }
 
 /** What stands in an expression's place must not change the name of its column. */
-function keepName(target: Tree, value: Tree, context: Context): void {
+function keepName(element: Tree, target: Tree, value: Tree, context: Context): void {
   if (stringField(target, 'name') !== undefined) return;
   const name = columnName(value);
   const location = locationOf(target);
@@ -324,7 +324,7 @@ function keepName(target: Tree, value: Tree, context: Context): void {
     const last = clauseEnd(context.source, context.source.tokenAt(location), TARGETS_END, true);
     const end = context.source.tokens[last]?.end ?? refuse('rewrite_uncertain');
     surroundText(context, { start: end, end }, '', ` AS ${quoteIdentifier(name)}`);
-    setFirst(target, 'name', name);
+    element['ResTarget'] = withFirst(target, 'name', name);
   });
 }
 

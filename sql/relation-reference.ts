@@ -4,7 +4,7 @@ import { nameRange, textRange, type TokenRange } from './extents.ts';
 import { displayQualified, quoteIdentifier, quoteQualified } from './identifiers.ts';
 import { parseFromItem, type Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
-import { printExpression, type RelationView } from './relation-view.ts';
+import { printBare, type RelationView } from './relation-view.ts';
 import {
   findCte,
   resolveItem,
@@ -16,7 +16,7 @@ import {
 } from './scope.ts';
 import { become, freshName, replaceText, type Context } from './statement-context.ts';
 import { systemRelationView } from './system-catalogs.ts';
-import { asNode, booleanField, locationOf, nameList, setFirst, stringField, treeField } from './tree-access.ts';
+import { booleanField, locationOf, nameList, stringField, treeField, withFirst } from './tree-access.ts';
 import { expandView, viewReadsGoverned } from './view-expansion.ts';
 
 export type ResolvedRelation =
@@ -122,7 +122,7 @@ export function referenceRelation(node: Tree, rangeVar: Tree, scope: Scope, cont
   const name =
     (alias === undefined ? undefined : stringField(alias, 'aliasname')) ?? stringField(rangeVar, 'relname') ?? '';
   const renames = alias === undefined ? [] : nameList(alias, 'colnames');
-  if (resolved.kind === 'temporary') return temporaryItem(node, rangeVar, resolved, name, renames, context);
+  if (resolved.kind === 'temporary') return temporaryItem(node, resolved, name, renames, context);
   if (resolved.kind === 'system')
     return systemItem({ node, rangeVar, sample, name, hasAlias, renames }, resolved.relation, scope, context);
   if (resolved.kind === 'ungoverned') return ungovernedItem(resolved.relation, name, hasAlias, renames);
@@ -141,13 +141,12 @@ function rename(columns: readonly ScopeColumn[], names: readonly string[]): read
 
 function temporaryItem(
   node: Tree,
-  rangeVar: Tree,
   resolved: Extract<ResolvedRelation, { kind: 'temporary' }>,
   alias: string,
   renames: readonly string[],
   context: Context,
 ): FromItem {
-  qualify(node, rangeVar, 'pg_temp', resolved.name, context);
+  qualifyName(node, 'RangeVar', 'pg_temp', resolved.name, context);
   const columns = (resolved.columns ?? []).map((column) => ({
     name: column,
     typeOid: undefined,
@@ -165,17 +164,14 @@ function temporaryItem(
   };
 }
 
-/** Writes the schema in front of a name that stays. */
-function qualify(node: Tree, rangeVar: Tree, schema: string, name: string, context: Context): void {
+/** Writes the schema in front of a name that stays. `holder[field]` is its RangeVar. */
+export function qualifyName(holder: Tree, field: string, schema: string, name: string, context: Context): void {
+  const rangeVar = treeField(holder, field) ?? refuse('rewrite_uncertain');
   context.deferred.push(() => {
-    replaceText(
-      context,
-      textRange(context.source, nameRange(context.source, locationOf(rangeVar))),
-      quoteQualified(schema, name),
-    );
-    const target = asNode(node, 'RangeVar') ?? rangeVar;
-    setFirst(target, 'schemaname', schema);
-    delete target['catalogname'];
+    const range = textRange(context.source, nameRange(context.source, locationOf(rangeVar)));
+    replaceText(context, range, quoteQualified(schema, name));
+    const { catalogname: _database, ...named } = rangeVar;
+    holder[field] = withFirst(named, 'schemaname', schema);
   });
 }
 
@@ -208,12 +204,12 @@ function replaceReference(
   const suffix = hasAlias ? '' : ` AS ${quoteIdentifier(relname)}`;
   const before = source.tokens[range.first - 1];
   if (before?.word === 'TABLE') replaceText(context, before, 'SELECT * FROM');
-  replaceText(context, textRange(source, range), `${sql}${suffix}`, `(SELECT 1)${suffix}`);
+  replaceText(context, textRange(source, range), `${sql}${suffix}`, `(SELECT)${suffix}`);
   if (sampleRange !== undefined) replaceText(context, textRange(source, sampleRange), '');
   const alias = treeField(rangeVar, 'alias') ?? { aliasname: relname };
   // The fragment is one sub-query in parentheses by itself (parsed once, and remembered), so it may stand wherever another one may.
   if (treeField(parseFromItem(`${sql} AS x`), 'RangeSubselect') === undefined) refuse('rewrite_uncertain');
-  become(node, { RangeSubselect: { ...treeField(parseFromItem('(SELECT 1) AS x'), 'RangeSubselect'), alias } });
+  become(node, { RangeSubselect: { ...treeField(parseFromItem('(SELECT) AS x'), 'RangeSubselect'), alias } });
 }
 
 /** Left as the definition has it: pg_get_viewdef has written its name in full. */
@@ -266,7 +262,7 @@ function systemItem(reference: Reference, relation: CatalogRelation, scope: Scop
       const fence = extras.fenced ? ' OFFSET 0' : '';
       replaceReference(node, rangeVar, `(${final.sql}${fence})`, hasAlias, context);
     });
-  } else qualify(node, rangeVar, relation.schema, relation.name, context);
+  } else qualifyName(node, 'RangeVar', relation.schema, relation.name, context);
   if (replaced) context.concealed = true;
   const columns = relation.columns.map((column) => ({
     name: column.name,
@@ -368,9 +364,9 @@ function grantedItem(
       checkLockedFence(extras, scope);
     });
   } else
-    qualify(
+    qualifyName(
       reference.sample === undefined ? node : (treeField(reference.sample, 'relation') ?? node),
-      rangeVar,
+      'RangeVar',
       relation.schema,
       relation.name,
       context,
@@ -457,9 +453,9 @@ function viewSelect(
   const columns = listed.map((column) => {
     const name = quoteIdentifier(column.name);
     if (column.mask === undefined) return name;
-    return `${printExpression(column.mask.expression, quoteIdentifier)} AS ${name}`;
+    return `${printBare(column.mask.expression)} AS ${name}`;
   });
-  const filter = view.rowFilter === undefined ? undefined : printExpression(view.rowFilter.expression, quoteIdentifier);
+  const filter = view.rowFilter === undefined ? undefined : printBare(view.rowFilter.expression);
   if (extras.flag !== undefined && filter !== undefined)
     columns.push(`((${filter}) IS TRUE) AS ${quoteIdentifier(extras.flag)}`);
   columns.push(...[...extras.system].map(quoteIdentifier));

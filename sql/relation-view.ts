@@ -1,4 +1,5 @@
 import type { Oid } from './catalog.ts';
+import { quoteIdentifier } from './identifiers.ts';
 
 /**
  * An SQL expression over one relation's columns, kept as pieces so that it can be printed under any qualifier:
@@ -47,4 +48,13 @@ export function printExpression(pieces: ExpressionPieces, quote: (name: string) 
       return qualifier === undefined ? column : `${qualifier}.${column}`;
     })
     .join('');
+}
+
+const printedBare = new WeakMap<ExpressionPieces, string>();
+
+/** Prints pieces over bare quoted columns; once, since it stands in every statement that reads the relation. */
+export function printBare(pieces: ExpressionPieces): string {
+  let sql = printedBare.get(pieces);
+  if (sql === undefined) printedBare.set(pieces, (sql = printExpression(pieces, quoteIdentifier)));
+  return sql;
 }

@@ -9,7 +9,7 @@ import { refuse } from './refusal.ts';
 import type { FromItem, Scope, ScopeColumn } from './scope.ts';
 import { expandStars } from './star.ts';
 import { freshName, surroundText, type Context } from './statement-context.ts';
-import { asNode, listField, locationOf, setFirst, stringField, treeField } from './tree-access.ts';
+import { asNode, listField, locationOf, stringField, treeField, withFirst } from './tree-access.ts';
 import { checkSql, type RowCheck } from './write-check.ts';
 import { requireAction, returningItem, type WriteTarget } from './write-target.ts';
 
@@ -128,16 +128,16 @@ function walkTarget(element: Tree, level: Scope, context: Context): ScopeColumn 
   const name = named ?? columnName(value);
   const first = firstToken(context.source, { location: target['location'] });
   const info = walkExpression(value, level, context);
-  if (named === undefined) keepName(target, value, name, first, context);
+  if (named === undefined) keepName(element, target, value, name, first, context);
   return plain(name, info.typeOid);
 }
 
 /** A mask in the place of a column would change the name of an unnamed output. */
-function keepName(target: Tree, value: Tree, name: string, first: number, context: Context): void {
+function keepName(element: Tree, target: Tree, value: Tree, name: string, first: number, context: Context): void {
   const end = endOf(clauseEnd(context.source, first, TARGETS_END, true), context);
   context.deferred.push(() => {
     if (columnName(value) === name) return;
     surroundText(context, { start: end, end }, '', ` AS ${quoteIdentifier(name)}`);
-    setFirst(target, 'name', name);
+    element['ResTarget'] = withFirst(target, 'name', name);
   });
 }

@@ -121,11 +121,9 @@ export function sameTree(a: unknown, b: unknown): boolean {
   return isTree(a) && isTree(b) && sameFields(a, b);
 }
 
-const PRINTED_POSITION =
-  /,?"(?:location|name_location|rexpr_list_start|rexpr_list_end|list_start|list_end|stmt_location|stmt_len)":-?\d+/g;
+/** A position that is not the first field of its node; the few that are make two prints differ, and the trees are compared. */
+const PRINTED_POSITION = /,"(?:(?:name_|stmt_)?location|(?:rexpr_)?list_(?:start|end)|stmt_len)":-?\d+/g;
 
-/** The grammar's printer escapes these, JSON.stringify does not; a backslash of the text itself is doubled in both. */
-const ESCAPED: Readonly<Record<string, string>> = { '<': '\\u003c', '>': '\\u003e' };
 const HEAD = /^\{"version":\d+,"stmts":/;
 
 /**
@@ -137,8 +135,9 @@ function samePrint(intended: readonly Tree[], print: string): boolean {
   const head = HEAD.exec(print)?.[0];
   if (head === undefined) return false;
   const wanted = `${head}${JSON.stringify(intended.map((stmt) => ({ stmt })))}}`;
-  const escaped = wanted.replace(PRINTED_POSITION, '').replace(/[<>]/g, (character) => ESCAPED[character] ?? '');
-  return escaped === print.replace(PRINTED_POSITION, '');
+  // The grammar's printer escapes these, JSON.stringify does not; a backslash of the text itself is doubled in both.
+  const escaped = wanted.replaceAll('<', String.raw`\u003c`).replaceAll('>', String.raw`\u003e`);
+  return escaped.replace(PRINTED_POSITION, '') === print.replace(PRINTED_POSITION, '');
 }
 
 function sameStatements(intended: readonly Tree[], parsed: readonly ParsedStatement[]): boolean {

@@ -6,6 +6,7 @@ import type { AddedCheck, SentinelParameter, AnalysisInput, SessionEffect } from
 import type { StatementFacts } from './facts.ts';
 import type { Tree } from './parser.ts';
 import type { SourceText } from './source-text.ts';
+import { remove } from './tree-access.ts';
 import type { VisibleObjects } from './visible-objects.ts';
 import type { Walkers } from './walkers.ts';
 
@@ -129,6 +130,6 @@ export function freshName(context: Context, stem: string): string {
 
 /** Turns a wrapped node into another one in place, so that its parent holds the new node. */
 export function become(node: Tree, replacement: Tree): void {
-  for (const key of Object.keys(node)) delete node[key];
+  for (const key of Object.keys(node)) remove(node, key);
   Object.assign(node, replacement);
 }

@@ -16,14 +16,29 @@ export type TokenKind =
   | 'dot'
   | 'semicolon';
 
-export interface Token {
+export class Token {
   readonly kind: TokenKind;
   /** UTF-16 range. */
   readonly start: number;
   readonly end: number;
-  /** Words in upper case, punctuation as is, '' for the rest. */
-  readonly word: string;
+  readonly #text: string;
+
+  constructor(kind: TokenKind, start: number, end: number, text: string) {
+    this.kind = kind;
+    this.start = start;
+    this.end = end;
+    this.#text = text;
+  }
+
+  /** Words in upper case, punctuation as is, '' for the rest. Made when it is asked for: of most tokens only the place is needed. */
+  get word(): string {
+    if (WORDLESS.has(this.kind)) return '';
+    const written = this.#text.slice(this.start, this.end);
+    return this.kind === 'word' ? written.toUpperCase() : written;
+  }
 }
+
+const WORDLESS: ReadonlySet<TokenKind> = new Set<TokenKind>(['string', 'quoted', 'number', 'parameter']);
 
 const OPERATOR_CHARACTERS = new Set('+-*/<>=~!@#%^&|`?:');
 
@@ -72,7 +87,13 @@ function endOfWord(text: string, start: number): number {
   return i;
 }
 
+const NUMBER_GOES_ON = /[0-9a-zA-Z_.]/;
+
 function endOfNumber(text: string, start: number): number {
+  // Most numbers are plain digits.
+  let plain = start;
+  while (isDigit(text.charCodeAt(plain))) plain += 1;
+  if (plain > start && !NUMBER_GOES_ON.test(text.charAt(plain))) return plain;
   const match = /^(?:0[xXoObB][0-9a-fA-F_]+|(?:[0-9][0-9_]*)?\.?[0-9_]*(?:[eE][+-]?[0-9]+)?)/.exec(
     text.slice(start, start + 2_000),
   );
@@ -112,15 +133,13 @@ function operatorEnd(text: string, start: number): number {
   return end;
 }
 
-const PUNCTUATION: ReadonlyMap<number, TokenKind> = new Map<number, TokenKind>([
-  [40, 'open'],
-  [91, 'open'],
-  [41, 'close'],
-  [93, 'close'],
-  [44, 'comma'],
-  [46, 'dot'],
-  [59, 'semicolon'],
-]);
+/** Of each code below 128: the kind of a token that is this one character. */
+const PUNCTUATION: readonly (TokenKind | undefined)[] = Array.from({ length: 128 }, (_, code) => {
+  const character = String.fromCharCode(code);
+  if (character === '(' || character === '[') return 'open';
+  if (character === ')' || character === ']') return 'close';
+  return ({ ',': 'comma', '.': 'dot', ';': 'semicolon' } as const)[character];
+});
 const QUOTE = 39;
 const DOUBLE_QUOTE = 34;
 const AMPERSAND = 38;
@@ -130,19 +149,20 @@ const DOT = 46;
 function tokenAt(text: string, start: number, code: number): Token {
   if (isWordStart(code)) {
     const prefixed = endOfPrefixed(text, start, code);
-    if (prefixed !== undefined) return { ...prefixed, start, word: '' };
-    const end = endOfWord(text, start);
-    return { kind: 'word', start, end, word: text.slice(start, end).toUpperCase() };
+    if (prefixed !== undefined) return new Token(prefixed.kind, start, prefixed.end, text);
+    return new Token('word', start, endOfWord(text, start), text);
   }
   if (isDigit(code) || (code === DOT && isDigit(text.charCodeAt(start + 1))))
-    return { kind: 'number', start, end: endOfNumber(text, start), word: '' };
-  const punctuation = PUNCTUATION.get(code);
-  if (punctuation !== undefined) return { kind: punctuation, start, end: start + 1, word: text.charAt(start) };
-  if (code === QUOTE) return { kind: 'string', start, end: endOfQuoted(text, start + 1, "'", false), word: '' };
-  if (code === DOUBLE_QUOTE) return { kind: 'quoted', start, end: endOfQuoted(text, start + 1, '"', false), word: '' };
-  if (code === DOLLAR) return { ...dollarToken(text, start), start, word: '' };
-  const end = operatorEnd(text, start);
-  return { kind: 'operator', start, end, word: text.slice(start, end) };
+    return new Token('number', start, endOfNumber(text, start), text);
+  const punctuation = PUNCTUATION[code];
+  if (punctuation !== undefined) return new Token(punctuation, start, start + 1, text);
+  if (code === QUOTE) return new Token('string', start, endOfQuoted(text, start + 1, "'", false), text);
+  if (code === DOUBLE_QUOTE) return new Token('quoted', start, endOfQuoted(text, start + 1, '"', false), text);
+  if (code === DOLLAR) {
+    const { kind, end } = dollarToken(text, start);
+    return new Token(kind, start, end, text);
+  }
+  return new Token('operator', start, operatorEnd(text, start), text);
 }
 
 /** Splits a comment-free text into tokens; never throws. */

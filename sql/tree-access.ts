@@ -16,7 +16,8 @@ export function treeField(node: Tree, key: string): Tree | undefined {
 export function listField(node: Tree, key: string): readonly Tree[] {
   const value = node[key];
   if (!Array.isArray(value)) return [];
-  return value.every(isTree) ? value : value.filter(isTree);
+  for (let i = 0; i < value.length; i++) if (!isTree(value[i])) return value.filter(isTree);
+  return value as readonly Tree[];
 }
 
 export function stringField(node: Tree, key: string): string | undefined {
@@ -57,11 +58,17 @@ export function nameList(node: Tree, key: string): readonly string[] {
   return names;
 }
 
-/** Sets a field and puts it first, where the grammar prints it: trees that print alike need no comparison (splice.ts). */
-export function setFirst(node: Tree, key: string, value: unknown): void {
-  const others = { ...node };
-  for (const other of Object.keys(node)) delete node[other];
-  Object.assign(node, { [key]: undefined }, others, { [key]: value });
+/**
+ * Takes a field out. It is not deleted: V8 makes a dictionary of an object that loses a field, and then prints the whole tree slowly
+ * (measured: 178 instead of 50 µs for 1 kB of SQL). Printing and comparing leave out what is undefined.
+ */
+export function remove(node: Tree, key: string): void {
+  if (key in node) node[key] = undefined;
+}
+
+/** A copy with a field put first, where the grammar prints it: trees that print alike need no comparison (splice.ts). */
+export function withFirst(node: Tree, key: string, value: unknown): Tree {
+  return { [key]: value, ...node, [key]: value };
 }
 
 export function locationOf(node: Tree): number {

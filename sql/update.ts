@@ -20,11 +20,6 @@ export function writeScope(content: Tree, parent: Scope | undefined, context: Co
   return scope;
 }
 
-/** The bare fields of the RangeVar that a write names. */
-export function targetRange(content: Tree): Tree {
-  return treeField(content, 'relation') ?? refuse('not_supported', { subject: 'a write without a target' });
-}
-
 const UPDATE_FIELDS: ReadonlySet<string> = new Set([
   'relation',
   'targetList',
@@ -63,7 +58,7 @@ export function processUpdate(
 ): WriteInfo {
   refuseUnknown(content, UPDATE_FIELDS, 'UPDATE');
   const scope = writeScope(content, parent, context);
-  const target = resolveTarget(targetRange(content), ['Update'], context);
+  const target = resolveTarget(content, ['Update'], context);
   const others = enter(content, 'fromClause', target, scope, context);
   const rules = target.kind === 'granted' ? columnRules(target, context) : [];
   const set = walkSetList(listField(content, 'targetList'), target, rules, scope, context);
@@ -87,7 +82,7 @@ export function processDelete(
 ): WriteInfo {
   refuseUnknown(content, DELETE_FIELDS, 'DELETE');
   const scope = writeScope(content, parent, context);
-  const target = resolveTarget(targetRange(content), ['Delete'], context);
+  const target = resolveTarget(content, ['Delete'], context);
   const others = enter(content, 'usingClause', target, scope, context);
   const filtered = walkWhere(content, target, scope, context);
   const check = target.kind === 'granted' ? rowCheck(target, !filtered, []) : undefined;

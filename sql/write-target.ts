@@ -1,14 +1,13 @@
 /** The target of a write: resolved and judged like a relation that is read, but kept in place, since no sub-select can stand there. */
-import { displayName, displayQualified, quoteIdentifier, quoteQualified } from './identifiers.ts';
+import { displayName, displayQualified, quoteIdentifier } from './identifiers.ts';
 import type { CatalogRelation } from './catalog.ts';
-import { nameRange, textRange } from './extents.ts';
 import type { Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import { printExpression, type RelationView, type TableAction, type ViewColumn } from './relation-view.ts';
-import { refuseRelation, resolveRelation } from './relation-reference.ts';
+import { qualifyName, refuseRelation, resolveRelation } from './relation-reference.ts';
 import { resolveItem, type FromItem, type Guard, type Scope, type ScopeColumn } from './scope.ts';
-import { replaceText, type Context } from './statement-context.ts';
-import { locationOf, setFirst, stringField, treeField } from './tree-access.ts';
+import type { Context } from './statement-context.ts';
+import { locationOf, stringField, treeField } from './tree-access.ts';
 import { viewReadsGoverned } from './view-expansion.ts';
 
 export interface GrantedTarget {
@@ -62,10 +61,11 @@ export function printFilter(view: RelationView, qualifier: string): string | und
 }
 
 /**
- * Resolves and judges the RangeVar (bare fields) that a write names, and plans its schema-qualified name. `actions` are those that the
+ * Resolves and judges the RangeVar that a write names as its `relation`, and plans its schema-qualified name. `actions` are those that the
  * statement surely needs. Throws RefusalError.
  */
-export function resolveTarget(rangeVar: Tree, actions: readonly TableAction[], context: Context): WriteTarget {
+export function resolveTarget(write: Tree, actions: readonly TableAction[], context: Context): WriteTarget {
+  const rangeVar = treeField(write, 'relation') ?? refuse('not_supported', { subject: 'a write without a target' });
   const verb = VERBS[actions[0] ?? 'Update'];
   const resolved = resolveRelation(rangeVar, context) ?? refuseRelation(rangeVar, context, verb);
   const aliasNode = treeField(rangeVar, 'alias');
@@ -74,7 +74,7 @@ export function resolveTarget(rangeVar: Tree, actions: readonly TableAction[], c
     stringField(rangeVar, 'relname') ??
     '';
   if (resolved.kind === 'temporary') {
-    qualifyTarget(rangeVar, 'pg_temp', resolved.name, context);
+    qualifyName(write, 'relation', 'pg_temp', resolved.name, context);
     return { kind: 'temporary', rangeVar, alias, columns: resolved.columns };
   }
   if (resolved.kind === 'system') {
@@ -98,7 +98,7 @@ export function resolveTarget(rangeVar: Tree, actions: readonly TableAction[], c
   for (const action of actions) requireAction(target, action);
   refuseUnwritable(target, verb, context);
   noteWrite(target, context);
-  qualifyTarget(rangeVar, relation.schema, relation.name, context);
+  qualifyName(write, 'relation', relation.schema, relation.name, context);
   return target;
 }
 
@@ -122,15 +122,6 @@ function noteWrite(target: GrantedTarget, context: Context): void {
   context.governed = true;
   if (view.rowFilter !== undefined) context.rowFilters.add(name);
   if (!view.isWhole) context.concealed = true;
-}
-
-function qualifyTarget(rangeVar: Tree, schema: string, name: string, context: Context): void {
-  const range = textRange(context.source, nameRange(context.source, locationOf(rangeVar)));
-  context.deferred.push(() => {
-    replaceText(context, range, quoteQualified(schema, name));
-    setFirst(rangeVar, 'schemaname', schema);
-    delete rangeVar['catalogname'];
-  });
 }
 
 function fact(target: GrantedTarget, column: string): string {

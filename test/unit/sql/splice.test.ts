@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { loadParser, parseSql } from '#sql/parser.ts';
 import { RefusalError } from '#sql/refusal.ts';
 import { piecesOf, printPieces, sameTree, verifyText } from '#sql/splice.ts';
-import { asNode, listField, setFirst } from '#sql/tree-access.ts';
+import { asNode, listField, remove, withFirst } from '#sql/tree-access.ts';
 import type { Edit } from '#sql/statement-context.ts';
 
 const TEXT = 'SELECT a FROM t';
@@ -104,8 +104,19 @@ describe('trees', () => {
   test('a field put first is the same tree', () => {
     const intended = parseSql('SELECT a FROM t').map((statement) => statement.stmt);
     const from = listField(asNode(intended[0], 'SelectStmt') ?? {}, 'fromClause');
-    setFirst(asNode(from[0], 'RangeVar') ?? {}, 'schemaname', 's');
+    const [item = {}] = from;
+    item['RangeVar'] = withFirst(asNode(item, 'RangeVar') ?? {}, 'schemaname', 's');
     verifyText('SELECT a FROM s.t', intended);
     expect(JSON.stringify(intended)).toBe(JSON.stringify(parseSql('SELECT a FROM s.t').map((one) => one.stmt)));
+  });
+
+  test('a field that was removed counts as one that is not there', () => {
+    const intended = parseSql('SELECT a FROM t WHERE b').map((statement) => statement.stmt);
+    const select = asNode(intended[0], 'SelectStmt') ?? {};
+    remove(select, 'whereClause');
+    remove(select, 'noSuchField');
+    expect(Object.keys(select)).not.toContain('noSuchField');
+    verifyText('SELECT a FROM t', intended);
+    expect(() => verifyText('SELECT a FROM t WHERE b', intended)).toThrow(RefusalError);
   });
 });
