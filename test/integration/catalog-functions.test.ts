@@ -3,6 +3,8 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readCatalog } from '#catalog/read-catalog.ts';
 import { ALLOWED_FUNCTIONS } from '#sql/builtin-functions.ts';
+import type { Access } from '#sql/access.ts';
+import { calledFunction } from '#sql/called-function.ts';
 import { type CatalogFunction, type CatalogSnapshot, indexCatalog } from '#sql/catalog.ts';
 import { functionRule, judgeFunctionCall, judgeOperator, matchesArity } from '#sql/functions.ts';
 import { OID_FUNCTIONS } from '#sql/oid-function-list.ts';
@@ -249,6 +251,28 @@ describe('a call is judged by every candidate', () => {
         judgeFunctionCall({ name: 'lower', arity: 1, hasVariadic: false, catalog, grants: some, schemas: ['public'] })
           .kind,
       ).toBe('granted');
+    }
+  });
+
+  test('what is remembered of a call holds for one policy and one catalog', () => {
+    const call = { schema: undefined, name: 'lower', arity: 1, hasVariadic: false } as const;
+    const under = (functions: readonly string[], schemas: readonly string[]): Access => ({
+      views: new Map(),
+      governedOids: new Set(),
+      functions: { ...grants, functions: new Set(functions) },
+      allowedCommands: new Set(),
+      deniedCommands: new Set(),
+      schemas,
+      defaultSearchPath: ['public'],
+      chosenKeys: 'Allow',
+      grantsWrite: false,
+    });
+    const accesses = [under(['public\0lower'], ['public']), under([], ['public']), under([], [])];
+    for (const catalog of snapshots) {
+      const kinds = (): readonly string[] =>
+        accesses.map((access) => calledFunction(call, catalog, access).judgement.kind);
+      expect(kinds()).toEqual(['granted', 'refused', 'allowed']);
+      expect(kinds()).toEqual(['granted', 'refused', 'allowed']);
     }
   });
 
