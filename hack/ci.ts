@@ -97,7 +97,12 @@ async function run(step: Step): Promise<Outcome> {
   console.log(`\n== ${step.name}: ${step.command.slice(0, 4).join(' ')}`);
   const [program = '', ...rest] = step.command;
   await rm(reportPath, { force: true });
-  const env = step.needsCluster ? { ...process.env, ...clusterEnvironment() } : process.env;
+  let env = process.env;
+  try {
+    if (step.needsCluster) env = { ...env, ...clusterEnvironment() };
+  } catch (error) {
+    return { passed: 0, failed: 1, failures: [`the cluster did not start: ${beginningOf(String(error))}`] };
+  }
   const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'], detached: true, env });
   let tail = '';
   child.stdout.on('data', (chunk: Buffer) => {
