@@ -294,7 +294,7 @@ function unprivilegedOwner(): Owner | undefined {
 }
 
 async function cacheDirectory(owner: Owner | undefined): Promise<string> {
-  const base = join(tmpdir(), `postern-postgres-${userInfo().uid}`);
+  const base = join(process.env['POSTERN_TEST_CACHE'] ?? tmpdir(), `postern-postgres-${userInfo().uid}`);
   await mkdir(base, { recursive: true, mode: 0o700 });
   if (owner !== undefined) await chown(base, owner.uid, owner.gid);
   return base;

@@ -10,7 +10,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 120_000,
     teardownTimeout: 20_000,
-    globalSetup: ['test/shared-server.ts'],
+    globalSetup: ['test/scratch-folder.ts', 'test/shared-server.ts'],
     // Ours first: the run closes with vitest's own summary.
     reporters: ['./test/not-run-reporter.ts', 'default'],
   },

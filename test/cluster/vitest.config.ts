@@ -10,6 +10,6 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     teardownTimeout: 20_000,
-    globalSetup: ['test/cluster/install-definitions.ts'],
+    globalSetup: ['test/scratch-folder.ts', 'test/cluster/install-definitions.ts'],
   },
 });

@@ -18,7 +18,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 300_000,
     teardownTimeout: 20_000,
-    globalSetup: ['test/e2e/clean-cluster.ts'],
+    globalSetup: ['test/scratch-folder.ts', 'test/e2e/clean-cluster.ts'],
     // Without an installation nothing after it says anything.
     bail: 0,
   },

@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: ['test/s3/**/*.test.ts'],
     pool: 'forks',
+    globalSetup: ['test/scratch-folder.ts'],
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,
