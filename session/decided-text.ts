@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import type { StatementAbout } from '#audit/event.ts';
 import type { AddedCheck, ResultShape, SessionEffect, TextPiece } from '#sql/analysis.ts';
+import type { RelationView } from '#sql/relation-view.ts';
 import type { Denial, StatementDecision, TextDecision } from '#policy/decision.ts';
 import type { EffectivePolicy } from '#policy/effective-policy.ts';
 
@@ -18,6 +19,8 @@ export interface StatementPlan {
   readonly governed: boolean;
   /** Every relation it touches is seen whole: constraint names and templates may pass. */
   readonly whole: boolean;
+  /** What the identity sees of the relations it writes: names that its errors may hold. */
+  readonly written: readonly RelationView[];
   /** The server reads another text than the agent wrote: internal positions and context never pass. */
   readonly rewritten: boolean;
   /** `namespace/name` for metrics. */
@@ -95,6 +98,7 @@ function planStatement(statement: StatementDecision, policy: EffectivePolicy, re
     checks: accepted?.checks ?? [],
     governed: accepted?.governed ?? false,
     whole: oids.every((oid) => policy.access.views.get(oid)?.isWhole === true),
+    written: [...facts.writtenRelationOids].flatMap((oid) => policy.access.views.get(oid) ?? []),
     rewritten: accepted?.rewritten ?? false,
     policy: statement.policies[0] ?? policy.policies[0] ?? '',
   };

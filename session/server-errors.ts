@@ -160,7 +160,15 @@ const CONSTRAINT_MESSAGES: ReadonlyMap<string, { readonly pattern: RegExp; reado
 function cleanConstraintMessage(message: string, sqlstate: string, plan: StatementPlan): string {
   const known = CONSTRAINT_MESSAGES.get(sqlstate);
   if (known === undefined) return genericMessage(sqlstate);
-  return plan.whole && known.pattern.test(message) ? message : known.generic;
+  if (plan.whole && known.pattern.test(message)) return message;
+  return isAboutSeenColumn(message, plan) ? message : known.generic;
+}
+
+/** A column without a value, of a relation that the statement writes, both known to the agent: which of them it is shows no value of a row. */
+function isAboutSeenColumn(message: string, { written }: StatementPlan): boolean {
+  const [, column, relation] =
+    /^null value in column "([^"]+)" of relation "([^"]+)" violates not-null constraint$/.exec(message) ?? [];
+  return written.some((view) => view.name === relation && view.columns.some(({ name }) => name === column));
 }
 
 /** Condition names of PostgreSQL's appendix A, for those an agent is likely to meet. */

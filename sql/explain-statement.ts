@@ -33,11 +33,14 @@ const OPTIONS: ReadonlySet<string> = new Set([
 
 interface Options {
   readonly analyze: boolean;
+  /** The statement may then hold parameters that nobody gives. */
+  readonly genericPlan: boolean;
   readonly format: 'text' | 'json' | 'xml' | 'yaml';
 }
 
 function readOptions(content: Tree): Options {
   let analyze = false;
+  let genericPlan = false;
   let format: Options['format'] = 'text';
   for (const element of listField(content, 'options')) {
     const option = asNode(element, 'DefElem') ?? refuse('not_supported', { subject: 'an EXPLAIN option' });
@@ -47,14 +50,19 @@ function readOptions(content: Tree): Options {
     if (name === 'settings')
       refuse('setting_not_allowed', { subject: 'EXPLAIN (SETTINGS)', location: locationOf(option) });
     const value = optionText(treeField(option, 'arg'));
-    if (name === 'analyze') analyze = !['off', 'false', '0', 'no'].includes(value);
+    if (name === 'analyze') analyze = isOn(value);
+    if (name === 'generic_plan') genericPlan = isOn(value);
     if (name === 'format') {
       if (value !== 'text' && value !== 'json' && value !== 'xml' && value !== 'yaml')
         refuse('not_supported', { subject: `EXPLAIN format ${value}` });
       format = value;
     }
   }
-  return { analyze, format };
+  return { analyze, genericPlan, format };
+}
+
+function isOn(value: string): boolean {
+  return !['off', 'false', '0', 'no'].includes(value);
 }
 
 function optionText(node: Tree | undefined): string {
@@ -89,6 +97,7 @@ export function explain(content: Tree, context: Context): void {
     if (!context.concealed) return;
     const list = [
       ...(options.analyze ? ['ANALYZE', 'TIMING OFF', 'SUMMARY OFF', 'BUFFERS OFF'] : []),
+      ...(options.genericPlan ? ['GENERIC_PLAN'] : []),
       'COSTS OFF',
       `FORMAT ${options.format.toUpperCase()}`,
     ];

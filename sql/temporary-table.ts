@@ -1,5 +1,5 @@
 /** The session's own temporary tables: CREATE TEMPORARY TABLE [AS], SELECT INTO TEMP, DROP, TRUNCATE. */
-import { qualifiedKey } from './catalog.ts';
+import { type Oid, qualifiedKey } from './catalog.ts';
 import { walkExpression } from './walk.ts';
 import { processQuery, type QueryInfo, withNestedFacts } from './query-info.ts';
 import { quoteQualified } from './identifiers.ts';
@@ -80,6 +80,23 @@ function checkConstraint(element: Tree, columns: readonly ScopeColumn[], context
   walkExpression(expression, scope, context);
 }
 
+/** Not types: the grammar's way to say a number with a sequence of its own (parse_utilcmd.c, transformColumnDefinition). */
+const SERIAL_TYPES: ReadonlyMap<string, Oid> = new Map([
+  ['smallserial', 21],
+  ['serial2', 21],
+  ['serial', 23],
+  ['serial4', 23],
+  ['bigserial', 20],
+  ['serial8', 20],
+]);
+
+function columnTypeOid(typeName: Tree, context: Context): Oid | undefined {
+  const [name, ...more] = nameList(typeName, 'names');
+  const serial = name === undefined || more.length > 0 ? undefined : SERIAL_TYPES.get(name);
+  const isPlain = typeName['pct_type'] !== true && listField(typeName, 'arrayBounds').length === 0;
+  return serial !== undefined && isPlain ? serial : resolveTypeName(typeName, context);
+}
+
 export function createTable(content: Tree, context: Context): void {
   const name = temporaryName(treeField(content, 'relation'), 'CREATE TABLE', context);
   for (const key of ['inhRelations', 'partbound', 'partspec', 'ofTypename', 'tablespacename', 'accessMethod']) {
@@ -95,7 +112,7 @@ export function createTable(content: Tree, context: Context): void {
   });
   const columns = definitions.flatMap(({ column }) => {
     if (column === undefined) return [];
-    const typeOid = resolveTypeName(treeField(column, 'typeName') ?? {}, context);
+    const typeOid = columnTypeOid(treeField(column, 'typeName') ?? {}, context);
     return [{ name: stringField(column, 'colname') ?? '', typeOid, guards: [], leakproof: true }];
   });
   for (const { element, column } of definitions) {

@@ -122,6 +122,17 @@ describe('a session', () => {
     await client.end();
   });
 
+  test('explains the plan of a statement whose parameters nobody gives', async () => {
+    const client = await agent();
+    const result = await client.query('EXPLAIN (GENERIC_PLAN, VERBOSE) SELECT * FROM customers WHERE id = $1');
+    expect(result.rows).toEqual([{ 'QUERY PLAN': 'Index Scan using customers_pkey on customers' }]);
+    await expect(client.query('EXPLAIN (ANALYZE, GENERIC_PLAN) SELECT * FROM customers')).rejects.toMatchObject({
+      code: '22023',
+      message: 'invalid parameter value',
+    });
+    await client.end();
+  });
+
   test('starts with the pins, whatever user and database it asked for', async () => {
     const client = await agent();
     expect((await client.query('SHOW search_path')).rows).toEqual([{ search_path: 'public, pg_temp' }]);

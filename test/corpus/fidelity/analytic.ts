@@ -281,6 +281,16 @@ export const TRANSACTIONS: readonly (readonly Step[])[] = [
     'SELECT * FROM t JOIN orders o ON o.customer_id = t.id ORDER BY o.id LIMIT 2',
     'DROP TABLE t',
   ],
+  [
+    'CREATE TEMP TABLE t (id serial PRIMARY KEY, big bigserial, v text NOT NULL, at timestamptz DEFAULT now())',
+    "INSERT INTO t (v) VALUES ('a'), ('b') RETURNING id, big",
+    'SELECT id, v FROM t ORDER BY id',
+  ],
+  [
+    'CREATE TEMP TABLE t (id int GENERATED ALWAYS AS IDENTITY, v numeric(10, 2)) ON COMMIT PRESERVE ROWS',
+    'INSERT INTO t (v) SELECT total FROM orders ORDER BY id LIMIT 3',
+    'SELECT sum(v) FROM t',
+  ],
   ['SELECT id, total INTO TEMP t FROM orders WHERE id < 10', 'SELECT sum(total) FROM t'],
   [
     'CREATE TEMP TABLE t (a int, b text)',

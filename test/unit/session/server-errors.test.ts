@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { RelationView } from '#sql/relation-view.ts';
 import type { StatementPlan } from '#session/decided-text.ts';
 import { planText } from '#session/decided-text.ts';
 import { cleanErrorFields, cleanNoticeFields, mapPosition } from '#session/server-errors.ts';
@@ -41,6 +42,36 @@ describe('errors about governed relations', () => {
       C: '23505',
       M: 'duplicate key value violates a unique constraint',
       R: '_bt_check_unique',
+    });
+  });
+
+  const NOTES: RelationView = {
+    relationOid: 1,
+    schema: 'public',
+    name: 'notes',
+    actions: new Set(['Insert']),
+    columns: [{ name: 'author', attnum: 1, typeOid: 25, typmod: -1 }],
+    hiddenColumns: new Set(['secret']),
+    isWhole: false,
+    policies: [],
+  };
+  test.each([
+    ['a column that the agent sees', 'author', 'notes', true],
+    ['a hidden column', 'secret', 'notes', false],
+    ['a partition or a table that a trigger writes', 'author', 'notes_2024', false],
+    ['a relation without a view', 'author', 'payroll', false],
+  ])('name %s without a value: %s of %s: %s', (_, column, relation, passes) => {
+    const message = `null value in column "${column}" of relation "${relation}" violates not-null constraint`;
+    const fields = new Map([
+      ['C', '23502'],
+      ['M', message],
+      ['c', column],
+      ['D', 'Failing row contains (1, null, s3cret).'],
+    ]);
+    const context = { plan: { ...plan(true), written: [NOTES] }, text: 'INSERT ...', pieces: undefined };
+    expect(Object.fromEntries(cleanErrorFields(fields, context))).toEqual({
+      C: '23502',
+      M: passes ? message : 'null value violates a not-null constraint',
     });
   });
 
