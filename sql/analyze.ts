@@ -18,7 +18,7 @@ import { parseSql, type ParsedStatement, type Tree } from './parser.ts';
 import { refuse, RefusalError, type Refusal } from './refusal.ts';
 import { refuseReservedNames } from './reserved-names.ts';
 import { namesAfter } from './session-effects.ts';
-import { blankComments, sourceText, type SourceText } from './source-text.ts';
+import { blankComments, SourceText } from './source-text.ts';
 import { piecesOf, printPieces, printProof, verifyText } from './splice.ts';
 import { finishFacts, newFacts, type Context } from './statement-context.ts';
 import { processStatement } from './statement.ts';
@@ -226,7 +226,7 @@ const MAX_STATEMENTS = 500;
 /** Decides a whole text: every statement is walked; one refused statement refuses them all. Never throws on bad input. */
 export function analyzeText(input: AnalysisInput): TextAnalysis {
   try {
-    const source = sourceText(blankComments(input.text));
+    const source = new SourceText(blankComments(input.text));
     const parsed = parseSql(source.text);
     if (parsed.length > MAX_STATEMENTS) {
       const subject = `${parsed.length} statements in one text`;

@@ -5,7 +5,7 @@ import { displayQualified } from './identifiers.ts';
 import { parseExpression, type Tree } from './parser.ts';
 import { refuse } from './refusal.ts';
 import { newScope } from './scope.ts';
-import { sourceText } from './source-text.ts';
+import { SourceText } from './source-text.ts';
 import { newFacts, type Context } from './statement-context.ts';
 
 function cloneTree(tree: Tree): Tree {
@@ -29,7 +29,7 @@ export function checkDomain(type: CatalogType, context: Context): void {
     });
     const inner: Context = {
       ...context,
-      source: sourceText(expression),
+      source: new SourceText(expression),
       edits: [],
       deferred: [],
       effects: [],

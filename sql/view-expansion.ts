@@ -4,7 +4,7 @@ import type { CatalogRelation } from './catalog.ts';
 import { parseSql } from './parser.ts';
 import { refuse } from './refusal.ts';
 import { displayQualified } from './identifiers.ts';
-import { sourceText } from './source-text.ts';
+import { SourceText } from './source-text.ts';
 import { piecesOf, printPieces, printProof, verifyText } from './splice.ts';
 import { newFacts, type Context } from './statement-context.ts';
 import { treeField } from './tree-access.ts';
@@ -48,7 +48,7 @@ export function expandView(view: CatalogRelation, outer: Context): ExpandedView 
       session: { ...outer.input.session, searchPath: [], temporaryRelations: new Map() },
       parameterTypeOids: [],
     },
-    source: sourceText(definition),
+    source: new SourceText(definition),
     edits: [],
     deferred: [],
     effects: [],

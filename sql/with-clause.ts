@@ -44,18 +44,10 @@ function processRecursive(
 ): CteEntry {
   const first = treeField(select, 'larg');
   const aliases = columnNames;
-  const own: { columns: readonly ScopeColumn[]; complete: boolean } = {
+  const entry: Omit<CteEntry, 'columns' | 'complete'> & { columns: readonly ScopeColumn[]; complete: boolean } = {
+    name,
     columns: aliases.map((column) => ({ name: column, typeOid: undefined, guards: [], leakproof: true })),
     complete: false,
-  };
-  const entry: CteEntry = {
-    name,
-    get columns() {
-      return own.columns;
-    },
-    get complete() {
-      return own.complete;
-    },
     extras: () => [],
     guardsFor: () => [],
   };
@@ -66,8 +58,8 @@ function processRecursive(
   scope.ctes.set(name, entry);
   // The first term gives names and types; it cannot read the whole, so nothing is known before.
   const onFirstArm = (arm: QueryInfo): void => {
-    own.columns = renamed(arm.columns.map(recursiveColumn), columnNames);
-    own.complete = arm.complete;
+    entry.columns = renamed(arm.columns.map(recursiveColumn), columnNames);
+    entry.complete = arm.complete;
   };
   const query = processQuery(select, withoutSiblings(scope), context, { level: 'nested', onFirstArm });
   inheritTraits(scope, query);

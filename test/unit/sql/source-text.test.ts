@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { loadParser, parseSql } from '#sql/parser.ts';
 import { RefusalError } from '#sql/refusal.ts';
-import { blankComments, sourceText } from '#sql/source-text.ts';
+import { blankComments, SourceText } from '#sql/source-text.ts';
 import { sameTree } from '#sql/splice.ts';
 
 describe('comments', () => {
@@ -30,18 +30,18 @@ describe('comments', () => {
 
 describe('places', () => {
   test('bytes become UTF-16 offsets, inside of a character its start', () => {
-    const source = sourceText('aé€😀b');
+    const source = new SourceText('aé€😀b');
     expect([0, 1, 2, 3, 4, 6, 7, 9, 10, 11].map((byte) => source.at(byte))).toEqual([0, 1, 1, 2, 2, 3, 3, 3, 5, 6]);
   });
 
   test('parentheses know their partners and depths, whatever stands in quotes', () => {
-    const source = sourceText('(a, \')\', ("(", [b]))');
+    const source = new SourceText('(a, \')\', ("(", [b]))');
     expect(source.partner[0]).toBe(source.tokens.length - 1);
     expect(source.depth[source.tokens.findIndex((token) => token.word === 'B')]).toBe(3);
   });
 
   test('an unmatched parenthesis has no partner', () => {
-    const source = sourceText('(a');
+    const source = new SourceText('(a');
     expect(source.partner[0]).toBe(-1);
   });
 });
