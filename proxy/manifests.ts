@@ -3,7 +3,6 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { decodeManifest, formatProblem, type Resource } from '#crds/decode.ts';
 import type { DatabaseAccessPolicy, DatabaseConnection, Secret } from '#crds/kinds.ts';
-import type { YamlDocument } from './parse-yaml.ts';
 
 /** All resources found, none of them with a fault. */
 export interface Manifests {
@@ -70,51 +69,28 @@ async function readFiles(path: string): Promise<readonly ManifestFile[]> {
 
 async function decodeFile(file: ManifestFile, found: Found[], problems: string[]): Promise<void> {
   const { parseYaml } = await import('./parse-yaml.ts');
-  const { documents, lineOf } = parseYaml(file.text);
-  for (const document of documents) {
-    const at = (offset: number | undefined): string =>
-      offset === undefined ? file.name : `${file.name}:${lineOf(offset)}`;
-    const start = document.contents?.range?.[0];
-    if (document.errors.length > 0) {
-      for (const error of document.errors) problems.push(`${at(error.pos[0])}: not valid YAML: ${error.message}`);
-      continue;
-    }
-    for (const decoded of decodeManifest(documentValue(document, problems, at(start)))) {
+  const read = parseYaml(file.text);
+  if (read.kind === 'invalid') {
+    problems.push(`${file.name}:${read.line}: not valid YAML: ${read.message}`);
+    return;
+  }
+  for (const { value, lineOf } of read.documents) {
+    for (const decoded of decodeManifest(value)) {
       if (decoded.kind === 'decoded') found.push({ file: file.name, resource: decoded.resource });
       else if (decoded.kind === 'invalid') {
         for (const problem of decoded.problems) {
-          const offset = offsetOf(document, problem.path) ?? start;
-          problems.push(`${at(offset)}: ${decoded.name}: ${formatProblem(problem)}`);
+          const line = lineOf(stepsOf(problem.path));
+          const place = line === undefined ? file.name : `${file.name}:${line}`;
+          problems.push(`${place}: ${decoded.name}: ${formatProblem(problem)}`);
         }
       }
     }
   }
 }
 
-/** Resolving aliases can fail (an alias bomb): then it is a problem of the file. */
-function documentValue(document: YamlDocument, problems: string[], place: string): unknown {
-  try {
-    return document.toJS();
-  } catch (error) {
-    problems.push(`${place}: not valid YAML: ${error instanceof Error ? error.message : 'unknown error'}`);
-    return undefined;
-  }
-}
-
-/** Where `spec.tables[0].name` stands, or the nearest thing around it. */
-function offsetOf(document: YamlDocument, path: string): number | undefined {
-  const steps = path.split(/[.[\]]+/).filter((step) => step !== '');
-  for (; steps.length > 0; steps.pop()) {
-    const node = document.getIn(
-      steps.map((step) => (/^\d+$/.test(step) ? Number(step) : step)),
-      true,
-    );
-    if (typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range)) {
-      const offset: unknown = node.range[0];
-      if (typeof offset === 'number') return offset;
-    }
-  }
-  return undefined;
+/** `spec.tables[0].name` → its steps. */
+function stepsOf(path: string): readonly string[] {
+  return path.split(/[.[\]]+/).filter((step) => step !== '');
 }
 
 function duplicates(found: readonly Found[]): readonly string[] {

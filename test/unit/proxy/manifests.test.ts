@@ -91,7 +91,7 @@ describe('every fault names its file, line and path, and never a secret', () => 
   const cases: readonly (readonly [string, Readonly<Record<string, string>>, RegExp])[] = [
     ['nothing there', {}, /no DatabaseConnection in it$/],
     ['not YAML', { 'a.yaml': 'a: [1' }, /^a\.yaml:1: not valid YAML: /],
-    ['the same key twice', { 'a.yaml': 'a: 1\na: 2' }, /^a\.yaml:2: not valid YAML: Map keys must be unique/],
+    ['the same key twice', { 'a.yaml': 'a: 1\na: 2' }, /^a\.yaml:2: not valid YAML: duplicated mapping key/],
     [
       'a misspelled field',
       { 'a.yaml': connection.replace('database: shop', 'databse: shop'), 'b.yaml': secret },
