@@ -23,6 +23,7 @@ import { WireError } from '#wire/wire-error.ts';
 import type { CancelKeys } from './cancel.ts';
 import { type HandshakeResult, refuseClient, shakeHands } from './client-handshake.ts';
 import type { ConnectionDependencies, UpstreamConnection } from './connection-ports.ts';
+import type { BusyPoll } from './busy-poll.ts';
 import { ReadBuffer } from './read-buffer.ts';
 import type { RecordQueue, RecordStrength } from './record-queue.ts';
 import { writeAll } from './write-segments.ts';
@@ -34,6 +35,7 @@ export interface ConnectionRuntime {
   readonly usage: UsageLimits;
   readonly cancels: CancelKeys;
   readonly records: RecordQueue;
+  readonly poll: BusyPoll;
   /** Decides now (an answer) or elsewhere (a promise): large texts must not hold the event loop. */
   decide(input: DecisionInput): TextDecision | Promise<TextDecision>;
 }
@@ -247,6 +249,7 @@ export class Connection {
   }
 
   #fromClient(chunk: Buffer): void {
+    this.#runtime.poll.arrived();
     this.#guard(() => this.#session?.receiveFromClient(chunk));
   }
 
@@ -258,6 +261,7 @@ export class Connection {
 
   /** False: the client does not read, so the server is not read either until it does. */
   #fromServer(chunk: Buffer): boolean {
+    this.#runtime.poll.arrived();
     this.#guard(() => this.#session?.receiveFromServer(chunk));
     if (this.#isOver) return false;
     const reader = this.#upstream?.reader;
@@ -323,8 +327,11 @@ export class Connection {
     const session = this.#session;
     const upstream = this.#upstream;
     if (session === undefined || upstream === undefined) return;
-    if (session.toServer.length > 0 && !session.awaitsRecord) writeAll(upstream.socket, session.toServer.take());
-    if (session.toClient.length > 0) writeAll(this.#client, session.toClient.take());
+    const answers = session.toClient.length > 0;
+    const asks = session.toServer.length > 0 && !session.awaitsRecord;
+    if (asks) writeAll(upstream.socket, session.toServer.take());
+    if (answers) writeAll(this.#client, session.toClient.take());
+    if (asks || answers) this.#runtime.poll.expect(asks ? 'server' : 'client');
     if (session.end !== undefined) this.#end(session.end.kind === 'failed' ? session.end.error.sqlstate : '00000');
     else {
       if (session.isStalled || session.awaitsRecord || upstream.socket.writableNeedDrain) this.#client.pause();

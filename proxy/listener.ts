@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DecisionCache } from '#session/decision-cache.ts';
 import { UsageLimits } from '#session/usage-limits.ts';
+import { BusyPoll } from './busy-poll.ts';
 import { CancelKeys } from './cancel.ts';
 import { Connection, type ConnectionRuntime } from './connection.ts';
 import type { ConnectionDependencies } from './connection-ports.ts';
@@ -46,6 +47,7 @@ export async function listenForClients(
     usage: new UsageLimits(),
     cancels: new CancelKeys(),
     records: new RecordQueue(dependencies.audit.sink, dependencies.audit.confirmTimeoutMs),
+    poll: new BusyPoll(),
     decide: (input) => decider.decide(input),
   };
   const connections = new Map<Connection, OpenConnection>();
