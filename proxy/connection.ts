@@ -43,6 +43,8 @@ export interface ConnectionRuntime {
 /** The client must have said who it is by then. */
 const HANDSHAKE_TIMEOUT_MS = 60_000;
 const READ_BUFFER_BYTES = 64 * 1024;
+/** Words of a client up to this length are copied where they will be needed longer than their read: cheaper than another buffer. */
+const COPY_UP_TO_BYTES = 4 * 1024;
 /** A result longer than this is read in large pieces, with a pause between them in which the next one comes together. */
 const STREAM_FROM_BYTES = 512 * 1024;
 const STREAM_BUFFER_BYTES = 256 * 1024;
@@ -66,6 +68,7 @@ export class Connection {
   #unsubscribe: (() => void) | undefined;
   #statementTimer: NodeJS.Timeout | undefined;
   #expiryTimer: NodeJS.Timeout | undefined;
+  readonly #clientReader = new ReadBuffer({ sizeBytes: READ_BUFFER_BYTES });
   #isDraining = false;
   #isOver = false;
   #onOver: (() => void) | undefined;
@@ -236,7 +239,8 @@ export class Connection {
 
   #attach(upstream: UpstreamConnection): void {
     const client = this.#client;
-    client.on('data', (chunk: Buffer) => this.#fromClient(chunk));
+    this.#clientReader.receive = (chunk) => this.#fromReadBuffer(chunk);
+    if (!this.#clientReader.takeOver(client)) client.on('data', (chunk: Buffer) => this.#fromClient(chunk));
     client.on('drain', this.#readServer);
     client.on('end', () => this.#onClientGone());
     client.on('close', () => this.#onClientGone());
@@ -246,6 +250,21 @@ export class Connection {
     upstream.socket.on('error', lost);
     upstream.socket.on('end', lost);
     upstream.socket.on('close', lost);
+  }
+
+  /** Bytes of the client that are overwritten by its next read unless they are kept. */
+  #fromReadBuffer(chunk: Buffer): boolean {
+    if (this.#isOver) return true;
+    if (this.#runtime.dependencies.audit.required && chunk.length <= COPY_UP_TO_BYTES) {
+      this.#fromClient(Buffer.from(chunk));
+      return true;
+    }
+    this.#fromClient(chunk);
+    const session = this.#session;
+    const isPending =
+      session === undefined || session.needsChunk || (this.#upstream?.socket.writableLength ?? 0) > 0;
+    if (isPending) this.#clientReader.keep();
+    return true;
   }
 
   #fromClient(chunk: Buffer): void {

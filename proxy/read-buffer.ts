@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { Socket } from 'node:net';
 
 /**
  * A reusable read buffer for a socket opened with `onread` (node:net and node:tls take the same option). It saves an allocation per
@@ -30,6 +31,25 @@ export class ReadBuffer {
     };
   }
 
+  /**
+   * Reads an accepted socket in the same way, from its next read on: node:net has `onread` for sockets that connect, and none for those a
+   * server accepts. The socket is paused afterwards. False: this one cannot (TLS, bytes that wait, a Node whose inside has changed); listen
+   * to 'data' instead. See decision record 10.
+   */
+  takeOver(socket: Socket): boolean {
+    if (Object.getPrototypeOf(socket) !== Socket.prototype || socket.readableLength > 0) return false;
+    const [buffer, callback, next] = ['kBuffer', 'kBufferCb', 'kBufferGen'].map((name) => symbolOf(socket, name));
+    const handle: unknown = Reflect.get(socket, '_handle');
+    if (buffer === undefined || callback === undefined || next === undefined || !takesBuffer(handle)) return false;
+    const first = this.onread.buffer();
+    handle.useUserBuffer(first);
+    Reflect.set(socket, buffer, first);
+    Reflect.set(socket, callback, this.onread.callback);
+    Reflect.set(socket, next, this.onread.buffer);
+    socket.pause();
+    return true;
+  }
+
   /** Size of the buffers from the next read on. */
   resize(sizeBytes: number): void {
     if (sizeBytes === this.#sizeBytes) return;
@@ -41,4 +61,14 @@ export class ReadBuffer {
   keep(): void {
     this.#buffer = undefined;
   }
+}
+
+/** Only one that is there and says nothing: then node:net will look at it. */
+function symbolOf(socket: Socket, description: string): symbol | undefined {
+  const found = Object.getOwnPropertySymbols(socket).find((symbol) => symbol.description === description);
+  return found !== undefined && Reflect.get(socket, found) === null ? found : undefined;
+}
+
+function takesBuffer(handle: unknown): handle is { useUserBuffer(buffer: Uint8Array): void } {
+  return typeof handle === 'object' && handle !== null && typeof Reflect.get(handle, 'useUserBuffer') === 'function';
 }

@@ -95,6 +95,13 @@ export class Session {
     return this.#client.pendingBytes;
   }
 
+  /** Something still refers to the client's last chunk: it waits, or has not been recorded, or not been taken out of `toServer`. */
+  get needsChunk(): boolean {
+    const { stalled, events, toServer } = this.#state;
+    const isAhead = stalled !== undefined || this.#awaitsRecord || events.length > 0;
+    return isAhead || toServer.length > 0 || this.#waiting !== undefined;
+  }
+
   /** A row of the server stands half written to the client: whatever is sent now is read as its value. */
   get isMidRow(): boolean {
     return this.#server.remaining > 0;
