@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { AuditEvent, SessionContext } from '#audit/event.ts';
 import type { Denial, TextDecision } from '#policy/decision.ts';
 import type { DecisionInput, EffectivePolicy } from '#policy/effective-policy.ts';
-import { type Identity, identityUid } from '#policy/identity.ts';
+import type { Identity } from '#policy/identity.ts';
 import { denialFor } from '#policy/reasons.ts';
 import type { DecisionCache } from '#session/decision-cache.ts';
 import { encodeDenial } from '#session/denials.ts';
@@ -24,8 +24,10 @@ import type { CancelKeys } from './cancel.ts';
 import { type HandshakeResult, refuseClient, shakeHands } from './client-handshake.ts';
 import type { ConnectionDependencies, UpstreamConnection } from './connection-ports.ts';
 import type { BusyPoll } from './busy-poll.ts';
+import { pinnedParameters } from './pinned-parameters.ts';
 import { ReadBuffer } from './read-buffer.ts';
 import type { RecordQueue, RecordStrength } from './record-queue.ts';
+import { describeSession, sessionEvent } from './session-events.ts';
 import { writeAll } from './write-segments.ts';
 
 /** What all connections of the process share. */
@@ -157,7 +159,7 @@ export class Connection {
   /** Both sides are there: from here on the session rules. */
   #start(ready: Ready, policy: EffectivePolicy, upstream: UpstreamConnection, searchPath: readonly string[]): void {
     const { dependencies, records, cancels } = this.#runtime;
-    const context = this.#describe(ready.identity, policy);
+    const context = describeSession(ready.identity, dependencies.destination, policy);
     this.#context = context;
     const started = records.append([sessionEvent(context, 'session_start', '00000', policy)]);
     if (!started && dependencies.audit.required) {
@@ -261,8 +263,7 @@ export class Connection {
     }
     this.#fromClient(chunk);
     const session = this.#session;
-    const isPending =
-      session === undefined || session.needsChunk || (this.#upstream?.socket.writableLength ?? 0) > 0;
+    const isPending = session === undefined || session.needsChunk || (this.#upstream?.socket.writableLength ?? 0) > 0;
     if (isPending) this.#clientReader.keep();
     return true;
   }
@@ -350,7 +351,7 @@ export class Connection {
     const asks = session.toServer.length > 0 && !session.awaitsRecord;
     if (asks) writeAll(upstream.socket, session.toServer.take());
     if (answers) writeAll(this.#client, session.toClient.take());
-    if (asks || answers) this.#runtime.poll.expect(asks ? 'server' : 'client');
+    if (asks || answers) this.#runtime.poll.expect(asks ? 'server' : 'client', this.#cancelProcessId ?? 0);
     if (session.end !== undefined) this.#end(session.end.kind === 'failed' ? session.end.error.sqlstate : '00000');
     else {
       if (session.isStalled || session.awaitsRecord || upstream.socket.writableNeedDrain) this.#client.pause();
@@ -394,20 +395,13 @@ export class Connection {
 
   /** Before the session has begun. */
   #refuse(denial: Denial): void {
-    const { records } = this.#runtime;
+    const { records, dependencies } = this.#runtime;
     const identity = this.#identity;
-    const context = identity === undefined ? undefined : (this.#context ?? this.#describe(identity, undefined));
-    records.append([
-      {
-        phase: 'session',
-        timeMs: Date.now(),
-        session: context,
-        reason: 'session_refused',
-        sqlstate: denial.sqlstate,
-        policies: [],
-        generation: 0,
-      },
-    ]);
+    const context =
+      identity === undefined
+        ? undefined
+        : (this.#context ?? describeSession(identity, dependencies.destination, undefined));
+    records.append([sessionEvent(context, 'session_refused', denial.sqlstate, undefined)]);
     this.#context = undefined;
     refuseClient(this.#client, denial);
     this.#finish(denial.sqlstate);
@@ -469,51 +463,6 @@ export class Connection {
     else socket.end(encodeTerminate(), () => socket.destroy());
     socket.on('error', () => {});
   }
-
-  #describe(identity: Identity, policy: EffectivePolicy | undefined): SessionContext {
-    const { destination } = this.#runtime.dependencies;
-    return {
-      sessionUid: newTimedUid(),
-      actorUid: identityUid(identity),
-      groups: identity.groups,
-      hostname: destination.hostname,
-      port: destination.port,
-      database: policy?.connection.database ?? '',
-    };
-  }
 }
 
 const MAX_TIMER_MS = 0x7fffffff;
-
-/** Reported parameters that no statement may change: they say how bytes are read and who is asking. */
-const PINNED = [
-  'client_encoding',
-  'server_encoding',
-  'standard_conforming_strings',
-  'integer_datetimes',
-  'session_authorization',
-  'is_superuser',
-];
-
-function pinnedParameters(parameters: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
-  const pinned = new Map<string, string>([
-    ['client_encoding', 'UTF8'],
-    ['standard_conforming_strings', 'on'],
-  ]);
-  for (const name of PINNED) {
-    const value = parameters.get(name);
-    if (value !== undefined && !pinned.has(name)) pinned.set(name, value);
-  }
-  return pinned;
-}
-
-function sessionEvent(
-  session: SessionContext,
-  reason: 'session_start' | 'session_end',
-  sqlstate: string,
-  policy: EffectivePolicy | undefined,
-): Parameters<RecordQueue['add']>[0] {
-  const policies = policy?.policies ?? [];
-  const generation = policy?.recordedGeneration ?? policy?.generation ?? 0;
-  return { phase: 'session', timeMs: Date.now(), session, reason, sqlstate, policies, generation };
-}
