@@ -7,6 +7,8 @@ const SOON_MS = 0.3;
 /** Waits are remembered as a moving average; a longer one counts as this. */
 const LONGEST_MS = 2;
 const WEIGHT = 1 / 8;
+/** Where a third session has written within this time, there is enough to do without staying awake for it. */
+const MANY_MS = 2;
 
 /** What is waited for: the server's answer, or the client's next words. */
 export type Awaited = 'server' | 'client';
@@ -42,6 +44,10 @@ export class BusyPoll {
     client: { usualMs: 0 },
   };
   #awaited: Experience | undefined;
+  /** The sessions that wrote last, and until when a third one counts as being about. */
+  #last: number | undefined;
+  #lastButOne: number | undefined;
+  #manyUntilMs = 0;
   #sinceMs = 0;
   #isTurning = false;
 
@@ -49,16 +55,25 @@ export class BusyPoll {
     this.#ports = ports;
   }
 
-  /** Bytes were written to the one or the other: its answer may come soon. */
-  expect(awaited: Awaited): void {
+  /** Bytes of a session, known by its number, were written to the one or the other: the answer may come soon. */
+  expect(awaited: Awaited, session: number): void {
     const { processors, nowMs, turn } = this.#ports;
     if (processors < 2) return;
     const experience = this.#experiences[awaited];
     this.#awaited = experience;
-    this.#sinceMs = nowMs();
-    if (this.#isTurning || experience.usualMs > SOON_MS) return;
+    const now = nowMs();
+    this.#sinceMs = now;
+    this.#note(session, now);
+    if (this.#isTurning || now < this.#manyUntilMs || experience.usualMs > SOON_MS) return;
     this.#isTurning = true;
     turn(this.#onTurn);
+  }
+
+  #note(session: number, nowMs: number): void {
+    if (session === this.#last) return;
+    if (session !== this.#lastButOne && this.#lastButOne !== undefined) this.#manyUntilMs = nowMs + MANY_MS;
+    this.#lastButOne = this.#last;
+    this.#last = session;
   }
 
   /** Bytes came, from whomever. */

@@ -27,7 +27,7 @@ function start(processors = 2) {
     },
     /** An answer that takes so long, with no turn between. */
     answered: (who: 'server' | 'client', afterMs: number) => {
-      poll.expect(who);
+      poll.expect(who, 1);
       wait(afterMs);
       poll.arrived();
     },
@@ -38,7 +38,7 @@ describe('the event loop', () => {
   test('stays awake after a write, for 0.4 ms and no longer', () => {
     const { poll, wait, isAwake, turn } = start();
     expect(isAwake()).toBe(false);
-    poll.expect('server');
+    poll.expect('server', 1);
     for (let turns = 0; turns < 3; turns++) {
       expect(isAwake()).toBe(true);
       wait(0.13);
@@ -52,7 +52,7 @@ describe('the event loop', () => {
 
   test('sleeps when the bytes have come and nothing more is written', () => {
     const { poll, isAwake, turn } = start();
-    poll.expect('server');
+    poll.expect('server', 1);
     poll.arrived();
     turn();
     expect(isAwake()).toBe(false);
@@ -60,10 +60,10 @@ describe('the event loop', () => {
 
   test('is asked for one turn at a time, however much is written', () => {
     const { poll, isAwake, turn } = start();
-    poll.expect('server');
-    poll.expect('client');
+    poll.expect('server', 1);
+    poll.expect('client', 1);
     poll.arrived();
-    poll.expect('server');
+    poll.expect('server', 1);
     turn();
     expect(isAwake()).toBe(true);
   });
@@ -74,12 +74,12 @@ describe('the event loop', () => {
       answered('server', 40);
       turn();
     }
-    poll.expect('server');
+    poll.expect('server', 1);
     expect(isAwake()).toBe(false);
     poll.arrived();
     for (let count = 0; count < 20; count++) answered('server', 0.1);
     turn();
-    poll.expect('server');
+    poll.expect('server', 1);
     expect(isAwake()).toBe(true);
   });
 
@@ -89,9 +89,9 @@ describe('the event loop', () => {
       answered('client', 40);
       turn();
     }
-    poll.expect('client');
+    poll.expect('client', 1);
     expect(isAwake()).toBe(false);
-    poll.expect('server');
+    poll.expect('server', 1);
     expect(isAwake()).toBe(true);
   });
 
@@ -102,13 +102,28 @@ describe('the event loop', () => {
     for (let count = 0; count < 8; count++) answered('server', 0.1);
     turn();
     turn();
-    poll.expect('server');
+    poll.expect('server', 1);
+    expect(isAwake()).toBe(true);
+  });
+
+  test('stays awake for two sessions, not where a third one writes too', () => {
+    const { poll, wait, isAwake, turn } = start();
+    for (const session of [1, 2, 1, 2]) poll.expect('server', session);
+    expect(isAwake()).toBe(true);
+    poll.expect('server', 3);
+    wait(0.5);
+    turn();
+    expect(isAwake()).toBe(false);
+    poll.expect('server', 1);
+    expect(isAwake()).toBe(false);
+    wait(2);
+    poll.expect('server', 1);
     expect(isAwake()).toBe(true);
   });
 
   test('sleeps always on one processor', () => {
     const { poll, isAwake } = start(1);
-    poll.expect('server');
+    poll.expect('server', 1);
     expect(isAwake()).toBe(false);
   });
 });
