@@ -31,7 +31,7 @@ export function withCollectorOptions(command: Command): Command {
     '--max-pending-mebibytes <n>',
     'packed batches in memory: beyond this senders are told to wait',
     'POSTERN_MAX_PENDING_MEBIBYTES',
-    '48',
+    '32',
   );
   option('--drain-seconds <s>', 'on SIGTERM: how long batches are still taken', 'POSTERN_DRAIN_SECONDS', '5');
   option('--listen <host:port>', 'where sidecars send records', 'POSTERN_LISTEN', ':8443');
