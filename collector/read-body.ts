@@ -16,14 +16,15 @@ export type ReadBody =
   | { readonly kind: 'too_slow' }
   | { readonly kind: 'gone' };
 
-/** The body as it came. The request is left open, so that it can be answered. */
+/** The body as it came, at most `maxBytes`. The request is left open, so that it can be answered. */
 export async function readBody(request: IncomingMessage, maxBytes: number, timeoutMs: number): Promise<ReadBody> {
   return await new Promise((resolve) => {
-    const chunks: Buffer[] = [];
+    // One buffer from the start: pieces beside their copy would be held twice. What is not written to costs no memory.
+    const whole = Buffer.allocUnsafeSlow(maxBytes);
     let bytes = 0;
     const end = (body: ReadBody): void => {
       clearTimeout(timer);
-      request.off('data', take).off('end', whole).off('close', gone).off('error', gone);
+      request.off('data', take).off('end', done).off('close', gone).off('error', gone);
       // Whoever is not listening must not make an error that nobody takes.
       request.on('error', () => undefined);
       request.resume();
@@ -31,13 +32,16 @@ export async function readBody(request: IncomingMessage, maxBytes: number, timeo
     };
     const timer = setTimeout(() => end({ kind: 'too_slow' }), timeoutMs);
     const take = (chunk: Buffer): void => {
+      if (bytes + chunk.length > maxBytes) {
+        end({ kind: 'too_large' });
+        return;
+      }
+      whole.set(chunk, bytes);
       bytes += chunk.length;
-      if (bytes > maxBytes) end({ kind: 'too_large' });
-      else chunks.push(chunk);
     };
-    const whole = (): void => end({ kind: 'read', bytes: Buffer.concat(chunks, bytes) });
+    const done = (): void => end({ kind: 'read', bytes: whole.subarray(0, bytes) });
     const gone = (): void => end({ kind: 'gone' });
-    request.on('data', take).on('end', whole).on('close', gone).on('error', gone);
+    request.on('data', take).on('end', done).on('close', gone).on('error', gone);
   });
 }
 

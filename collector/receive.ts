@@ -147,7 +147,7 @@ async function takeBody(request: IncomingMessage, claim: Claim, sender: Sender, 
   const reservation = ports.budget.reserve(Math.min(declared, MAX_BATCH_BYTES));
   if (reservation === undefined) return full();
   try {
-    const body = await readBody(request, MAX_BATCH_BYTES, BODY_TIMEOUT_MS);
+    const body = await readBody(request, Math.min(declared, MAX_BATCH_BYTES), BODY_TIMEOUT_MS);
     if (body.kind === 'too_large') return TOO_LARGE;
     if (body.kind === 'too_slow') return problem(408, 'TooSlow', `the body took longer than ${BODY_TIMEOUT_MS} ms`);
     if (body.kind === 'gone') return problem(400, 'Malformed', 'the body is cut off');
