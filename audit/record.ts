@@ -91,8 +91,11 @@ function frameOf(origin: RecordOrigin, subject: Subject, session: SessionContext
 /** The constant parts of the records about one statement in one session. */
 interface StatementFrame extends Frame {
   readonly command: Buffer;
-  readonly masked: Buffer;
+  readonly commandMasked: Buffer;
   readonly decided: Buffer;
+  /** The text that was printed last, and what it was printed as once it came twice: a prepared statement has the same one each time. */
+  lastQuery: string | undefined;
+  lastPrinted: Buffer | undefined;
 }
 
 const statementFrames = new WeakMap<RecordOrigin, WeakMap<SessionContext, WeakMap<StatementAbout, StatementFrame>>>();
@@ -106,14 +109,17 @@ function statementFrame(origin: RecordOrigin, session: SessionContext, about: St
   if (frame === undefined) {
     const { command, disposition, policies, generation } = about;
     const subject = { activity: ACTIVITIES.get(command) ?? QUERY, disposition, policies, generation };
+    const printedCommand = `,"command":${canonicalString(command)}`;
     frame = {
       ...frameOf(origin, subject, session),
-      command: Buffer.from(`,"command":${canonicalString(command)}`),
-      masked: Buffer.from(`,"masked":${canonicalStrings(about.masked)}`),
+      command: Buffer.from(printedCommand),
+      commandMasked: Buffer.from(`${printedCommand},"masked":${canonicalStrings(about.masked)}`),
       decided: Buffer.from(
         `,"phase":"decision","reason":${canonicalString(redactText(about.reason))},"relations":${canonicalStrings(about.relations)},` +
           `"rewritten":${about.rewritten},"rowFilters":${canonicalStrings(about.rowFilters)}}}`,
       ),
+      lastQuery: undefined,
+      lastPrinted: undefined,
     };
     frames.set(about, frame);
   }
@@ -193,25 +199,36 @@ function printPlain(
   return lines.endLine(position);
 }
 
-const QUERY_STRING = Buffer.from('"query_info":{"query_string":');
+/** A longer text is printed again each time rather than kept. */
+const KEPT_QUERY_LENGTH = 1_024;
 const QUERY_UID = Buffer.from('"query_info":{"uid":"');
 const QUERY_END = Buffer.from('"},');
 
 function printDecision(lines: LineBuffer, event: Extract<AuditEvent, { phase: 'decision' }>, place: Place): string {
   const frame = statementFrame(place.origin, event.session, event.about);
   printStart(lines, frame, place);
-  lines.add(QUERY_STRING);
-  lines.addText(canonicalString(redactText(event.queryString)));
-  lines.add(BEFORE_UID);
+  printQuery(lines, frame, event.queryString);
   lines.addText(event.statementUid);
   lines.add(QUERY_END);
   printStatus(lines, frame, event.sqlstate, event.timeMs);
   const position = printChain(lines, place);
-  lines.add(frame.command);
-  lines.add(frame.masked);
+  lines.add(frame.commandMasked);
   if (event.parameters !== undefined) lines.addText(`,"parameters":[${printParameters(event.parameters)}]`);
   lines.add(frame.decided);
   return lines.endLine(position);
+}
+
+/** Up to the statement's identifier. */
+function printQuery(lines: LineBuffer, frame: StatementFrame, text: string): void {
+  const isSame = frame.lastQuery === text;
+  if (isSame && frame.lastPrinted !== undefined) {
+    lines.add(frame.lastPrinted);
+    return;
+  }
+  const printed = `"query_info":{"query_string":${canonicalString(redactText(text))},"uid":"`;
+  lines.addText(printed);
+  frame.lastPrinted = isSame ? Buffer.from(printed) : undefined;
+  frame.lastQuery = text.length <= KEPT_QUERY_LENGTH ? text : undefined;
 }
 
 function printParameters(parameters: readonly (string | null)[]): string {

@@ -32,7 +32,7 @@ const edge = (reason: string): AuditEvent => ({
   policies: [],
   generation: 0,
 });
-const decision = (queryString: string): AuditEvent => ({
+const decision = (queryString: string): Extract<AuditEvent, { phase: 'decision' }> => ({
   phase: 'decision',
   timeMs: 1_790_000_000_001,
   session,
@@ -97,6 +97,35 @@ describe('the audit chain', () => {
       decision("SELECT 'eyJhbGciOiJIUzI1NiJ9.hunter2xx.hunter2'"),
     ]);
     expect(readFileSync(path, 'utf8')).not.toContain('hunter2');
+  });
+
+  test('each record of a statement holds the text that came, as often as it comes and whatever came before', async () => {
+    const first = decision('');
+    const secret = "SELECT 'hunter2' AS password";
+    const long = `SELECT '${'ü'.repeat(2_000)}'`;
+    const texts = [
+      'SELECT 1',
+      'SELECT 1',
+      'SELECT 1',
+      'SELECT 2',
+      'SELECT 1',
+      secret,
+      secret,
+      secret,
+      long,
+      long,
+      long,
+    ];
+    const path = await written(
+      'again',
+      texts.map((queryString) => ({ ...first, queryString })),
+    );
+    const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
+    const redacted = "SELECT '[redacted]' AS password";
+    expect(lines.map((line) => JSON.parse(line).query_info.query_string)).toEqual(
+      texts.map((text) => (text === secret ? redacted : text)),
+    );
+    for (const line of lines) expect(canonicalJson(JSON.parse(line))).toBe(line);
   });
 
   test('every flipped bit, dropped, swapped or repeated line is found', async () => {
